@@ -1,0 +1,2 @@
+//! The `nave-agent` binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `nave` command line.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `nave-hub` binary.
+fn main() {}
