@@ -1,0 +1,107 @@
+//! The Assignment: what one agent is told to run of one application.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::application::{Adopt, IgnoreFields};
+use crate::digest::Digest;
+use crate::name::{ApplicationKey, ClusterName, NamespaceName};
+use crate::overrides::Override;
+
+/// The order of everything a hub says: first by the hub's incarnation, then by its counter for desired state. An agent
+/// refuses what is older than what it has seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generation {
+    /// The hub's incarnation.
+    pub term: u64,
+    /// The hub's counter for desired state, within all terms.
+    pub counter: u64,
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.term, self.counter)
+    }
+}
+
+/// What one cluster is told about one application. State, not a command: the newest wins, and receiving it twice or
+/// late changes nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Assignment {
+    /// The application.
+    pub application: ApplicationKey,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// When in the hub's order this was decided.
+    pub generation: Generation,
+    /// The identifier that follows the change that led here, from `nave apply` to the agent's log.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub change_id: String,
+    /// What is wanted.
+    pub desired: Desired,
+}
+
+/// What is wanted of one application in one cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Desired {
+    /// It runs.
+    Run(Box<Run>),
+    /// It goes: everything that Nave made for it is deleted. Kept as a tombstone until the agent says that it is done.
+    Remove,
+}
+
+/// What runs and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Run {
+    /// The number of the Revision.
+    pub revision: u64,
+    /// Its manifests.
+    pub bundle: Digest,
+    /// This cluster's changes to them.
+    #[serde(default, rename = "override")]
+    pub override_: Override,
+    /// The digest of the manifests after the changes ([`crate::render::Rendering::digest`]). An agent whose own
+    /// rendering differs refuses and reports it.
+    pub rendering: Digest,
+    /// The namespace of namespaced manifests that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<NamespaceName>,
+    /// Whether that namespace is made.
+    #[serde(default)]
+    pub create_namespace: bool,
+    /// How the cluster is kept at it.
+    pub sync: SyncPolicy,
+}
+
+/// An application's sync rules as they hold in one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SyncPolicy {
+    /// As in [`crate::application::Sync::prune`].
+    pub prune: bool,
+    /// As in [`crate::application::Sync::adopt`].
+    pub adopt: Adopt,
+    /// As in [`crate::application::Sync::prune_adopted`].
+    pub prune_adopted: bool,
+    /// As in [`crate::application::Sync::ignore_fields`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore_fields: Vec<IgnoreFields>,
+    /// No writes in this cluster.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
+}
+
+impl Desired {
+    /// The content address of what is wanted: it tells whether an agent has this already. Generation and change
+    /// identifier do not count.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        // Every field has a JSON form.
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+}

@@ -1,0 +1,1 @@
+//! What runs: the only part of this crate with I/O, clocks and randomness.
