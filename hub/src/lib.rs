@@ -1,1 +1,3 @@
 //! Nave hub.
+
+pub mod store;
