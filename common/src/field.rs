@@ -27,6 +27,24 @@ impl FieldError {
         };
         Self { path, problem: self.problem }
     }
+
+    /// The same problem, seen from the map in which it stands under `key`. A key that is no plain word is quoted:
+    /// `annotations["a.b/c"]`.
+    #[must_use]
+    pub fn within(self, key: &str) -> Self {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if !key.is_empty() && key.chars().all(plain) {
+            self.under(key)
+        } else {
+            self.under(&format!("[{key:?}]"))
+        }
+    }
+
+    /// The same problem, seen from the list in which it stands at `index`.
+    #[must_use]
+    pub fn at_index(self, index: usize) -> Self {
+        self.under(&format!("[{index}]"))
+    }
 }
 
 impl fmt::Display for FieldError {

@@ -9,6 +9,7 @@ pub mod application;
 pub mod assignment;
 pub mod bundle;
 pub mod cluster;
+pub mod context;
 pub mod digest;
 pub mod document;
 pub mod event;
@@ -28,6 +29,7 @@ pub mod runtime;
 pub mod selector;
 pub mod source;
 pub mod status;
+pub mod suggest;
 pub mod time;
 pub mod token;
 pub mod yaml;
@@ -40,3 +42,7 @@ pub const FIELD_MANAGER: &str = "nave";
 
 /// The namespace in which an agent keeps its inventory.
 pub const SYSTEM_NAMESPACE: &str = "nave-system";
+
+/// The DNS name in every hub's certificate. Clients check this name and not the address that they dialled, so that a
+/// hub's addresses can change, and several be used, without new certificates.
+pub const HUB_TLS_NAME: &str = "nave-hub";

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::manifest::ObjectKey;
 use crate::metadata::Labels;
 use crate::selector::Selector;
 
@@ -60,6 +61,17 @@ pub struct Target {
     /// The namespace that the manifest names; any where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+}
+
+impl Target {
+    /// Whether the object is one of those that are meant.
+    #[must_use]
+    pub fn matches(&self, key: &ObjectKey) -> bool {
+        self.kind == key.kind
+            && self.group.as_ref().is_none_or(|group| *group == key.group)
+            && self.name.as_ref().is_none_or(|name| *name == key.name)
+            && self.namespace.as_ref().is_none_or(|namespace| Some(namespace) == key.namespace.as_ref())
+    }
 }
 
 /// The changes for one cluster: the rules that match it, merged in order. Later rules win; patches add up.

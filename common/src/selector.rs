@@ -124,7 +124,7 @@ pub fn check_labels(labels: &Labels) -> Result<(), FieldError> {
     Ok(())
 }
 
-fn check_label_key(key: &str) -> Result<(), String> {
+pub(crate) fn check_label_key(key: &str) -> Result<(), String> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
@@ -142,7 +142,7 @@ fn check_label_key(key: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_label_value(value: &str) -> Result<(), String> {
+pub(crate) fn check_label_value(value: &str) -> Result<(), String> {
     if value.is_empty() || is_qualified(value) {
         return Ok(());
     }

@@ -1,0 +1,55 @@
+use serde_json::json;
+
+use super::*;
+
+fn config_map(name: &str, value: &str) -> Manifest {
+    Manifest::new(
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"v": value}}),
+    )
+    .unwrap()
+}
+
+#[test]
+fn bytes_round_trip_and_their_digest_is_the_bundle_s() {
+    let bundle = Bundle::new(vec![config_map("b", "1\n2"), config_map("a", "é")]).unwrap();
+    let bytes = bundle.encode();
+    assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 2);
+    assert_eq!(Bundle::decode(&bytes).unwrap(), bundle);
+    assert_eq!(Digest::of(&bytes), bundle.digest());
+}
+
+#[test]
+fn what_is_no_bundle_is_refused() {
+    assert!(matches!(Bundle::new(Vec::new()), Err(Error::Empty)));
+    assert!(matches!(Bundle::decode(b""), Err(Error::Empty)));
+    let error =
+        Bundle::new(vec![config_map("a", "1"), config_map("b", ""), config_map("a", "2")]).unwrap_err();
+    assert_eq!(error.to_string(), "ConfigMap a is there twice: in manifest 0 and in manifest 2");
+    let many = (0..=MAX_BUNDLE_OBJECTS).map(|i| config_map(&i.to_string(), "")).collect();
+    assert!(matches!(Bundle::new(many), Err(Error::TooMany(20_001))));
+}
+
+#[test]
+fn bytes_that_are_not_canonical_are_refused() {
+    let canonical = String::from_utf8(Bundle::new(vec![config_map("a", "1")]).unwrap().encode()).unwrap();
+    for other in [
+        canonical.trim_end().to_owned(),
+        canonical.replace("{\"v\"", "{ \"v\""),
+        canonical.replace("{\"v\"", "{\"u\":null,\"v\""),
+        format!("{canonical}\n"),
+        canonical.replace('a', "\\u0061"),
+    ] {
+        assert!(Bundle::decode(other.as_bytes()).is_err(), "{other:?}");
+    }
+}
+
+#[test]
+fn floats_stay_as_they_are() {
+    for float in
+        [0.1, 1.0e-7, 123_456.789_012_345_67, 1.797_693_134_862_315_7e308, 2.225_073_858_507_201e-308]
+    {
+        let object = json!({"apiVersion": "example.com/v1", "kind": "A", "metadata": {"name": "a"}, "spec": {"f": float}});
+        let bundle = Bundle::new(vec![Manifest::new(object).unwrap()]).unwrap();
+        assert_eq!(Bundle::decode(&bundle.encode()).unwrap(), bundle, "{float}");
+    }
+}
