@@ -1,1 +1,14 @@
-//! Nave agent.
+//! The Nave agent: applies what its cluster should run, keeps it so, and reports health.
+//!
+//! Two halves meet in [`work`] and [`reports`]. The hub's half ([`connection`], [`desired`], [`cache`], [`identity`])
+//! learns what should run and tells what was seen; the cluster's half ([`reconcile`] and what it uses) makes it so, with
+//! the hub or without. Nothing here listens for connections but [`web`], for probes, where it is asked to.
+
+pub mod agent;
+pub mod cache;
+pub mod config;
+pub mod connection;
+pub mod desired;
+pub mod identity;
+pub mod start;
+pub mod web;

@@ -1,0 +1,87 @@
+//! Dials hubs: outbound TLS to one of several addresses.
+
+use std::time::Duration;
+
+use nave_common::HUB_TLS_NAME;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity};
+
+/// How long one address may take to answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often HTTP/2 asks an idle hub whether it is there.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// A window for a stream of small messages; bundles travel on a connection of their own.
+const WINDOW_BYTES: u32 = 256 << 10;
+
+/// Whom to trust and how to show who one is.
+#[derive(Clone)]
+pub struct Credentials {
+    tls: ClientTlsConfig,
+}
+
+/// No hub could be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("no hub could be reached: {}", .0.join("; "))]
+pub struct Error(Vec<String>);
+
+impl Credentials {
+    /// Trusts the authority (PEM) and shows no certificate: for enrolment alone.
+    #[must_use]
+    pub fn anonymous(authority: &str) -> Self {
+        let tls =
+            ClientTlsConfig::new().domain_name(HUB_TLS_NAME).ca_certificate(Certificate::from_pem(authority));
+        Self { tls }
+    }
+
+    /// Trusts the authority and shows the agent's certificate.
+    #[must_use]
+    pub fn of(identity: &crate::identity::Identity) -> Self {
+        let Self { tls } = Self::anonymous(&identity.authority);
+        Self { tls: tls.identity(TlsIdentity::from_pem(&identity.certificate, identity.key())) }
+    }
+}
+
+/// Connects to the first of `addresses` (host:port) that answers, in the order given.
+///
+/// # Errors
+/// Where none does; the message says for each address why.
+pub async fn connect_any(addresses: &[String], credentials: &Credentials) -> Result<Channel, Error> {
+    let mut reasons = Vec::new();
+    for address in addresses {
+        match connect(address, credentials).await {
+            Ok(channel) => return Ok(channel),
+            Err(error) => reasons.push(format!("{address}: {}", with_sources(&error))),
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push("no address is known".into());
+    }
+    Err(Error(reasons))
+}
+
+async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, tonic::transport::Error> {
+    Endpoint::from_shared(format!("https://{address}"))?
+        .tls_config(credentials.tls.clone())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(CONNECT_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .connect()
+        .await
+}
+
+/// An error with its causes: tonic says only "transport error" at the top.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,213 @@
+//! What this cluster should run, as far as the agent was told: the bridge from connection to reconcile.
+//!
+//! Takes assignments, gets their bundles, renders and checks them, keeps them on disk, and only then hands them on as
+//! [`WorkSet`]. It never forgets an application that the hub did not say to forget.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nave_common::assignment::{Assignment, Desired, Generation};
+use nave_common::bundle::Bundle;
+use nave_common::name::ApplicationKey;
+use nave_common::render::{self, Rendering};
+use tokio::sync::watch;
+
+use crate::cache::{self, Cache};
+use crate::work::{Work, WorkSet};
+
+/// What this cluster should run. Cheap to clone.
+#[derive(Clone)]
+pub struct DesiredState {
+    cache: Cache,
+    inner: Arc<Mutex<Inner>>,
+    work: watch::Sender<WorkSet>,
+}
+
+struct Inner {
+    assignments: BTreeMap<ApplicationKey, Assignment>,
+    generation: Generation,
+}
+
+/// Why an assignment was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be kept on disk.
+    #[error(transparent)]
+    Cache(#[from] cache::Error),
+    /// Its bundle's bytes are no bundle.
+    #[error("bundle {digest}: {source}")]
+    Bundle {
+        /// The bundle's digest.
+        digest: String,
+        /// What is wrong.
+        source: nave_common::bundle::Error,
+    },
+    /// Its bundle cannot be rendered.
+    #[error("the bundle cannot be rendered here: {0}")]
+    Render(#[from] render::Error),
+    /// The agent's rendering is not the hub's.
+    #[error(
+        "this agent's rendering is {ours} and the hub's is {theirs}; their versions may differ, upgrade the older"
+    )]
+    Differs {
+        /// The agent's digest, shortened.
+        ours: String,
+        /// The hub's digest, shortened.
+        theirs: String,
+    },
+}
+
+impl DesiredState {
+    /// What is on disk. Assignments whose bundle is missing or damaged are held back until the hub sends them again,
+    /// and what runs of them is left as it is.
+    ///
+    /// # Errors
+    /// Where the cache's folder cannot be used.
+    pub fn open(folder: &std::path::Path) -> Result<Self, Error> {
+        let (cache, contents) = Cache::open(folder)?;
+        for damaged in &contents.damaged {
+            tracing::error!(
+                file = damaged,
+                "a file of the cache is damaged and was skipped; the hub will send it again"
+            );
+        }
+        let mut assignments = BTreeMap::new();
+        let mut work = BTreeMap::new();
+        for assignment in contents.assignments {
+            let bundle = match &assignment.desired {
+                Desired::Run(run) => cache.bundle(&run.bundle),
+                Desired::Remove => None,
+            };
+            match prepare(&assignment, bundle.as_deref()) {
+                Ok(rendering) => {
+                    let key = assignment.application.clone();
+                    work.insert(key.clone(), Arc::new(Work { assignment: assignment.clone(), rendering }));
+                    assignments.insert(key, assignment);
+                }
+                Err(error) => {
+                    tracing::error!(application = %assignment.application, %error, "an assignment of the cache cannot be used; the hub will send it again");
+                }
+            }
+        }
+        let inner = Inner { assignments, generation: contents.generation };
+        Ok(Self { cache, inner: Arc::new(Mutex::new(inner)), work: watch::Sender::new(Arc::new(work)) })
+    }
+
+    /// What reconcile follows.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<WorkSet> {
+        self.work.subscribe()
+    }
+
+    /// The highest generation seen.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.lock().generation
+    }
+
+    /// Everything held.
+    #[must_use]
+    pub fn assignments(&self) -> Vec<Assignment> {
+        self.lock().assignments.values().cloned().collect()
+    }
+
+    /// What is held of one application.
+    #[must_use]
+    pub fn assignment(&self, application: &ApplicationKey) -> Option<Assignment> {
+        self.lock().assignments.get(application).cloned()
+    }
+
+    /// The bundle of `assignment`, if it is here.
+    #[must_use]
+    pub fn bundle(&self, assignment: &Assignment) -> Option<Vec<u8>> {
+        match &assignment.desired {
+            Desired::Run(run) => self.cache.bundle(&run.bundle),
+            Desired::Remove => None,
+        }
+    }
+
+    /// Renders, checks, keeps and hands on an assignment that was admitted. `bundle` is its bundle's bytes, and whether
+    /// they are on disk already. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Where it cannot be rendered as the hub did, or not kept; then everything stays as it was.
+    pub fn take(&self, assignment: Assignment, bundle: Option<&[u8]>) -> Result<(), Error> {
+        let rendering = prepare(&assignment, bundle)?;
+        if let (Desired::Run(run), Some(bytes)) = (&assignment.desired, bundle)
+            && self.cache.bundle(&run.bundle).is_none()
+        {
+            self.cache.put_bundle(&run.bundle, bytes)?;
+        }
+        self.cache.put(&assignment)?;
+        let key = assignment.application.clone();
+        {
+            let mut inner = self.lock();
+            inner.generation = inner.generation.max(assignment.generation);
+            inner.assignments.insert(key.clone(), assignment.clone());
+        }
+        let work = Arc::new(Work { assignment, rendering });
+        self.work.send_modify(|set| {
+            Arc::make_mut(set).insert(key, work);
+        });
+        Ok(())
+    }
+
+    /// Forgets applications whose removal the hub knows to be complete. Anything but a held removal stays.
+    ///
+    /// # Errors
+    /// Where a file cannot be removed.
+    pub fn forget(&self, applications: &[ApplicationKey]) -> Result<Vec<ApplicationKey>, Error> {
+        let mut gone = Vec::new();
+        for key in applications {
+            let is_tombstone =
+                self.lock().assignments.get(key).is_some_and(|held| held.desired == Desired::Remove);
+            if is_tombstone {
+                self.cache.forget(key)?;
+                self.lock().assignments.remove(key);
+                gone.push(key.clone());
+            }
+        }
+        if !gone.is_empty() {
+            self.work.send_modify(|set| Arc::make_mut(set).retain(|key, _| !gone.contains(key)));
+            let held = self.assignments();
+            self.cache.collect(&held)?;
+        }
+        Ok(gone)
+    }
+
+    /// Keeps the highest generation that the hub has told of.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable.
+    pub fn saw(&self, generation: Generation) -> Result<(), Error> {
+        if generation.term > self.generation().term {
+            self.cache.put_generation(generation)?;
+        }
+        let mut inner = self.lock();
+        inner.generation = inner.generation.max(generation);
+        Ok(())
+    }
+
+    /// A panic elsewhere leaves whole maps behind: each change is one insert or remove.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rendering of an assignment, the same as the hub's or an error.
+fn prepare(assignment: &Assignment, bundle: Option<&[u8]>) -> Result<Option<Arc<Rendering>>, Error> {
+    let Desired::Run(run) = &assignment.desired else { return Ok(None) };
+    let bytes = bundle.unwrap_or_default();
+    let bundle =
+        Bundle::decode(bytes).map_err(|source| Error::Bundle { digest: run.bundle.to_string(), source })?;
+    let inputs = render::Inputs {
+        override_: &run.override_,
+        namespace: run.namespace.as_ref(),
+        create_namespace: run.create_namespace,
+    };
+    let rendering = render::render(&bundle, inputs)?;
+    if rendering.digest != run.rendering {
+        return Err(Error::Differs { ours: rendering.digest.short(), theirs: run.rendering.short() });
+    }
+    Ok(Some(Arc::new(rendering)))
+}
