@@ -1,5 +1,7 @@
 //! What is refused is refused with the path of what is wrong, and what may be left out gets its default.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use nave_common::application::{Adopt, Application};
 use nave_common::assignment::Assignment;
 use nave_common::cluster::Cluster;

@@ -1,5 +1,7 @@
 //! Domain to wire to bytes and back changes nothing, and no message, however broken, makes a conversion panic.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 mod strategies;
 
 use std::fmt::Debug;
