@@ -1,1 +1,3 @@
 //! Nave tests.
+
+pub mod store_conformance;

@@ -16,7 +16,7 @@ use crate::store::{Commit, Entry, Error, Key, Log, Page, Sequence, disk};
 
 /// Commits put into the table in one batch when it is rebuilt.
 const REPLAYED_COMMITS: usize = 512;
-/// How often a listing is tried while the log is compacted under it.
+/// How often a listing is tried while others compact the log or delete what it finds.
 const LIST_TRIES: usize = 16;
 
 #[derive(Debug)]
@@ -105,17 +105,27 @@ impl Shared {
 
     /// A page as of one commit, although the table moves on while it is read.
     pub(super) fn list(&self, prefix: &str, after: Option<&Key>, limit: usize) -> Result<Page, Error> {
+        let mut scan_limit = limit;
         for _ in 0..LIST_TRIES {
             let before = self.recent.applied();
-            let (found, more) = self.table("listing")?.list(prefix, after, limit)?;
-            match self.commits_since(before) {
+            let (found, more) = self.table("listing")?.list(prefix, after, scan_limit)?;
+            let commits = match self.commits_since(before) {
                 // The journal was compacted past the begin of the scan while it went on.
                 Err(Error::Compacted { .. }) => continue,
-                commits => return Ok(page(Scan { prefix, after, limit, before, found, more }, &commits?)),
+                commits => commits?,
+            };
+            let ended_by_count = found.len() == scan_limit;
+            let page = page(Scan { prefix, after, limit, before, found, more }, &commits);
+            if page.next.is_none() || page.entries.len() == limit || !ended_by_count {
+                return Ok(page);
             }
+            // Deletions took entries away again: look further.
+            scan_limit = 2 * scan_limit + 16;
         }
         let advice = "list again";
-        let source = Arc::new(std::io::Error::other("the log was compacted again and again meanwhile"));
+        let source = Arc::new(std::io::Error::other(
+            "others compacted the log or deleted what was found again and again",
+        ));
         Err(Error::Backend { doing: format!("listing {prefix}"), advice, source })
     }
 
