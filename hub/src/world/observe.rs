@@ -1,0 +1,109 @@
+//! What agents say, taken into the picture. None of it is stored: agents say it again when they connect.
+
+use std::sync::Arc;
+
+use nave_common::assignment::Desired;
+use nave_common::name::{ApplicationKey, ClusterName};
+use nave_common::status::{AssignmentStatus, ClusterObservation};
+
+use super::World;
+use super::interest::Effect;
+use super::state::State;
+
+/// The most applications kept as unknown for one cluster.
+pub const MAX_UNKNOWN_APPLICATIONS: usize = 1000;
+
+impl World {
+    /// Takes what a cluster's agent says. With `full`, what it does not name it has nothing to say of any more.
+    /// What it says of applications that it is not told about is left out: that is for [`World::set_unknown`].
+    pub fn observe(
+        &self,
+        cluster: &ClusterName,
+        statuses: Vec<AssignmentStatus>,
+        full: bool,
+        observation: Option<ClusterObservation>,
+    ) {
+        self.change(|state, effects| {
+            if let Some(observation) = observation {
+                state.observe_cluster(cluster, observation, effects);
+            }
+            state.observe_assignments(cluster, statuses, full, effects);
+        });
+    }
+
+    /// Takes which applications a cluster's agent runs that this hub has never heard of.
+    pub fn set_unknown(&self, cluster: &ClusterName, mut applications: Vec<ApplicationKey>) {
+        applications.truncate(MAX_UNKNOWN_APPLICATIONS);
+        self.change(|state, effects| {
+            let Some((entry, _)) = state.cluster_mut(cluster) else { return };
+            if entry.observed.unknown_applications != applications {
+                entry.observed.unknown_applications = applications;
+                effects.push(Effect::Cluster(cluster.clone()));
+            }
+        });
+    }
+}
+
+impl State {
+    fn observe_cluster(
+        &mut self,
+        name: &ClusterName,
+        observation: ClusterObservation,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some((entry, fleet)) = self.cluster_mut(name) else { return };
+        if entry.observed.observation.as_deref() == Some(&observation) {
+            return;
+        }
+        let allocatable = Some(observation.allocatable);
+        if fleet.find(name).is_some_and(|candidate| candidate.allocatable != allocatable) {
+            Arc::make_mut(fleet).update(name, |candidate| *candidate.allocatable = allocatable);
+        }
+        entry.observed.observation = Some(Arc::new(observation));
+        effects.push(Effect::Cluster(name.clone()));
+    }
+
+    fn observe_assignments(
+        &mut self,
+        name: &ClusterName,
+        statuses: Vec<AssignmentStatus>,
+        full: bool,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(entries) = self.entries_mut(name) else { return };
+        if full {
+            let named: std::collections::BTreeSet<&ApplicationKey> =
+                statuses.iter().map(|status| &status.application).collect();
+            for (key, entry) in entries.iter_mut() {
+                if !named.contains(key) && entry.status.take().is_some() {
+                    effects.push(Effect::Status(name.clone(), key.clone()));
+                }
+            }
+        }
+        for status in statuses {
+            let Some(entry) = entries.get_mut(&status.application) else { continue };
+            if entry.status.as_deref() == Some(&status) {
+                continue;
+            }
+            effects.push(Effect::Status(name.clone(), status.application.clone()));
+            if entry.is_removal_confirmed_by(&status) {
+                effects.push(Effect::Removed(name.clone(), status.application.clone()));
+            }
+            entry.status = Some(Arc::new(status));
+        }
+    }
+}
+
+impl super::AssignmentEntry {
+    /// Whether the agent has completed the removal that is asked for: this one, and no earlier one.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| self.is_removal_confirmed_by(status))
+    }
+
+    fn is_removal_confirmed_by(&self, status: &AssignmentStatus) -> bool {
+        self.assignment.desired == Desired::Remove
+            && status.removed
+            && status.generation == self.assignment.generation
+    }
+}

@@ -1,0 +1,411 @@
+//! The hub's picture of everything, as a plain struct: what the store holds, and what agents say.
+//!
+//! [`State::apply`] takes the store's changes in their order and says what they affected; nothing in here waits, locks
+//! or asks for the time. What agents say is kept here only and never stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nave_common::application::Application;
+use nave_common::assignment::{Assignment, Desired, Generation};
+use nave_common::cluster::Cluster;
+use nave_common::event::Event;
+use nave_common::name::{ApplicationKey, ClusterName};
+use nave_common::resources::Resources;
+use nave_common::revision::Revision;
+use nave_common::status::{AssignmentStatus, ClusterObservation, Liveness};
+use nave_common::token::JoinToken;
+
+use super::interest::Effect;
+use super::liveness::Beat;
+use crate::plan::fleet::{Candidate, DEFAULT_WEIGHT, Fleet};
+use crate::records::{EventId, MAX_EVENT_COUNT, Name, Record};
+use crate::store::Sequence;
+
+/// A resource as the store holds it.
+#[derive(Debug, Clone)]
+pub struct Stored<T> {
+    /// The resource; its `metadata.sequence` is filled in where it has one.
+    pub value: Arc<T>,
+    /// The change that led to it; empty where it had no identifier.
+    pub change_id: Arc<str>,
+    /// The commit that wrote it: what a compare names.
+    pub sequence: Sequence,
+}
+
+/// A cluster: what is stored of it, and what is seen of it.
+#[derive(Debug, Clone)]
+pub struct ClusterEntry {
+    /// What is stored.
+    pub record: Stored<Cluster>,
+    /// What is seen.
+    pub observed: Observed,
+}
+
+/// What is seen of a cluster, since the hub started.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Whether it is heard.
+    pub liveness: Liveness,
+    /// What its agent last said of it.
+    pub observation: Option<Arc<ClusterObservation>>,
+    /// What its agent runs and this hub has never heard of.
+    pub unknown_applications: Vec<ApplicationKey>,
+    /// When it was last heard.
+    pub(super) beat: Arc<Beat>,
+}
+
+/// One application in one cluster: what is wanted, and what is seen.
+#[derive(Debug, Clone)]
+pub struct AssignmentEntry {
+    /// What is wanted.
+    pub assignment: Arc<Assignment>,
+    /// What the agent last said of it.
+    pub status: Option<Arc<AssignmentStatus>>,
+    /// What was added to the cluster's load for it, and is taken off again when it goes.
+    counted: Resources,
+}
+
+/// How the last planning of an application went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacementOutcome {
+    /// The application's record that was planned.
+    pub sequence: Sequence,
+    /// How many more clusters are wanted than could be found.
+    pub unplaced_count: u32,
+    /// What is not as wanted and why.
+    pub problems: Vec<String>,
+}
+
+/// One change of the store, read.
+#[derive(Debug, Clone)]
+pub(super) enum Update {
+    /// A record is there now.
+    Put(Record),
+    /// A record is gone.
+    Delete(Name),
+}
+
+/// Everything the hub knows.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    sequence: Sequence,
+    term: u64,
+    counter: u64,
+    counter_sequence: Sequence,
+    clusters: BTreeMap<ClusterName, ClusterEntry>,
+    applications: BTreeMap<ApplicationKey, Stored<Application>>,
+    revisions: BTreeMap<ApplicationKey, BTreeMap<u64, Arc<Revision>>>,
+    // The two indexes hold the same assignments. The one by application is shared with snapshots.
+    by_application: BTreeMap<ApplicationKey, Arc<BTreeMap<ClusterName, Arc<Assignment>>>>,
+    by_cluster: BTreeMap<ClusterName, BTreeMap<ApplicationKey, AssignmentEntry>>,
+    tokens: BTreeMap<String, Stored<JoinToken>>,
+    events: BTreeMap<EventId, Arc<Event>>,
+    placements: BTreeMap<ApplicationKey, Arc<PlacementOutcome>>,
+    fleet: Arc<Fleet>,
+}
+
+impl State {
+    /// The last commit that is part of this picture.
+    #[must_use]
+    pub fn sequence(&self) -> Sequence {
+        self.sequence
+    }
+
+    /// The newest generation.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        Generation { term: self.term, counter: self.counter }
+    }
+
+    /// The commit that wrote `meta/generation`; zero where there is none.
+    #[must_use]
+    pub fn generation_sequence(&self) -> Sequence {
+        self.counter_sequence
+    }
+
+    /// Every cluster that has joined.
+    #[must_use]
+    pub fn clusters(&self) -> &BTreeMap<ClusterName, ClusterEntry> {
+        &self.clusters
+    }
+
+    /// Every application, those being deleted among them.
+    #[must_use]
+    pub fn applications(&self) -> &BTreeMap<ApplicationKey, Stored<Application>> {
+        &self.applications
+    }
+
+    /// An application's Revisions by number, oldest first.
+    pub fn revisions(&self, key: &ApplicationKey) -> impl DoubleEndedIterator<Item = &Arc<Revision>> {
+        self.revisions.get(key).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// One Revision of an application.
+    #[must_use]
+    pub fn revision(&self, key: &ApplicationKey, number: u64) -> Option<&Arc<Revision>> {
+        self.revisions.get(key)?.get(&number)
+    }
+
+    /// The Revision that is wanted: the newest.
+    #[must_use]
+    pub fn latest_revision(&self, key: &ApplicationKey) -> Option<&Arc<Revision>> {
+        self.revisions.get(key)?.values().next_back()
+    }
+
+    /// What clusters are told about an application, tombstones among it; `None` where no cluster is told anything.
+    #[must_use]
+    pub fn assignments_of(
+        &self,
+        key: &ApplicationKey,
+    ) -> Option<&Arc<BTreeMap<ClusterName, Arc<Assignment>>>> {
+        self.by_application.get(key)
+    }
+
+    /// What a cluster is told; `None` where it is told nothing.
+    #[must_use]
+    pub fn assignments_in(
+        &self,
+        cluster: &ClusterName,
+    ) -> Option<&BTreeMap<ApplicationKey, AssignmentEntry>> {
+        self.by_cluster.get(cluster)
+    }
+
+    /// What a cluster is told about an application, and what it says of it.
+    #[must_use]
+    pub fn assignment(&self, cluster: &ClusterName, key: &ApplicationKey) -> Option<&AssignmentEntry> {
+        self.by_cluster.get(cluster)?.get(key)
+    }
+
+    /// Every cluster's assignments, by cluster.
+    #[must_use]
+    pub fn assignments(&self) -> &BTreeMap<ClusterName, BTreeMap<ApplicationKey, AssignmentEntry>> {
+        &self.by_cluster
+    }
+
+    /// The join tokens by id.
+    #[must_use]
+    pub fn tokens(&self) -> &BTreeMap<String, Stored<JoinToken>> {
+        &self.tokens
+    }
+
+    /// The newest events, oldest first.
+    #[must_use]
+    pub fn events(&self) -> &BTreeMap<EventId, Arc<Event>> {
+        &self.events
+    }
+
+    /// How the last planning of an application went; `None` before the first since the hub started.
+    #[must_use]
+    pub fn placement(&self, key: &ApplicationKey) -> Option<&Arc<PlacementOutcome>> {
+        self.placements.get(key)
+    }
+
+    /// The clusters as planners see them; cheap to clone.
+    #[must_use]
+    pub fn fleet(&self) -> &Arc<Fleet> {
+        &self.fleet
+    }
+
+    /// Takes what one commit changed, and says what it affected.
+    pub(super) fn apply(&mut self, sequence: Sequence, updates: Vec<Update>, effects: &mut Vec<Effect>) {
+        for update in updates {
+            match update {
+                Update::Put(record) => self.put(sequence, record, effects),
+                Update::Delete(name) => self.delete(&name, effects),
+            }
+        }
+        self.sequence = self.sequence.max(sequence);
+    }
+
+    fn put(&mut self, sequence: Sequence, record: Record, effects: &mut Vec<Effect>) {
+        match record {
+            Record::Term(term) => self.term = term,
+            Record::Generation(counter) => (self.counter, self.counter_sequence) = (counter, sequence),
+            Record::Cluster(record) => {
+                let mut cluster = record.cluster;
+                cluster.metadata.sequence = sequence.0;
+                let name = cluster.metadata.name.clone();
+                self.put_cluster(Stored::new(cluster, &record.change_id, sequence));
+                effects.push(Effect::Cluster(name));
+            }
+            Record::Application(record) => {
+                let mut application = record.application;
+                application.metadata.sequence = sequence.0;
+                let key = application.key();
+                self.applications.insert(key.clone(), Stored::new(application, &record.change_id, sequence));
+                effects.push(Effect::Application(key));
+            }
+            Record::Revision(revision) => {
+                let key = revision.application.clone();
+                let revisions = self.revisions.entry(key.clone()).or_default();
+                revisions.insert(revision.number, Arc::new(*revision));
+                effects.push(Effect::Application(key));
+            }
+            Record::Assignment(assignment) => {
+                effects.push(Effect::Assignment(assignment.cluster.clone(), assignment.application.clone()));
+                self.put_assignment(Arc::new(*assignment));
+            }
+            Record::Token(token) => {
+                self.tokens.insert(token.id.clone(), Stored::new(*token, "", sequence));
+            }
+            Record::Event(id, event) => {
+                self.events.insert(id, Arc::new(*event));
+                if self.events.len() > MAX_EVENT_COUNT {
+                    self.events.pop_first();
+                }
+                effects.push(Effect::Event);
+            }
+        }
+    }
+
+    fn delete(&mut self, name: &Name, effects: &mut Vec<Effect>) {
+        match name {
+            // Neither is ever deleted.
+            Name::Term | Name::Generation => {}
+            Name::Cluster(name) => {
+                self.clusters.remove(name);
+                Arc::make_mut(&mut self.fleet).remove(name);
+                effects.push(Effect::Cluster(name.clone()));
+            }
+            Name::Application(key) => {
+                self.applications.remove(key);
+                self.placements.remove(key);
+                effects.push(Effect::Application(key.clone()));
+            }
+            Name::Revision(key, number) => {
+                if let Some(revisions) = self.revisions.get_mut(key) {
+                    revisions.remove(number);
+                    if revisions.is_empty() {
+                        self.revisions.remove(key);
+                    }
+                }
+                effects.push(Effect::Application(key.clone()));
+            }
+            Name::Assignment(cluster, key) => {
+                self.delete_assignment(cluster, key);
+                effects.push(Effect::Assignment(cluster.clone(), key.clone()));
+            }
+            Name::Token(id) => {
+                self.tokens.remove(id);
+            }
+            Name::Event(id) => {
+                self.events.remove(id);
+            }
+        }
+    }
+
+    fn put_cluster(&mut self, record: Stored<Cluster>) {
+        let name = record.value.metadata.name.clone();
+        let observed = self.clusters.remove(&name).map(|entry| entry.observed).unwrap_or_default();
+        let load = self.by_cluster.get(&name).into_iter().flat_map(BTreeMap::values);
+        Arc::make_mut(&mut self.fleet).put(Candidate {
+            labels: Arc::new(record.value.metadata.labels.clone()),
+            taints: record.value.spec.taints.as_slice().into(),
+            weight: record.value.spec.weight.unwrap_or(DEFAULT_WEIGHT),
+            liveness: observed.liveness,
+            allocatable: observed.observation.as_ref().map(|seen| seen.allocatable),
+            requested: load.fold(Resources::default(), |sum, entry| sum.plus(entry.counted)),
+            name: name.clone(),
+        });
+        self.clusters.insert(name, ClusterEntry { record, observed });
+    }
+
+    fn put_assignment(&mut self, assignment: Arc<Assignment>) {
+        let (cluster, key) = (assignment.cluster.clone(), assignment.application.clone());
+        let counted = match &assignment.desired {
+            Desired::Run(run) => {
+                self.revision(&key, run.revision).map_or_else(Resources::default, |r| r.requests)
+            }
+            Desired::Remove => Resources::default(),
+        };
+        let told = Arc::make_mut(self.by_application.entry(key.clone()).or_default());
+        told.insert(cluster.clone(), assignment.clone());
+        let entries = self.by_cluster.entry(cluster.clone()).or_default();
+        let before = entries.remove(&key);
+        let before_counted = before.as_ref().map_or_else(Resources::default, |entry| entry.counted);
+        let status = before.and_then(|entry| entry.status);
+        entries.insert(key, AssignmentEntry { assignment, status, counted });
+        self.move_load(&cluster, before_counted, counted);
+    }
+
+    fn delete_assignment(&mut self, cluster: &ClusterName, key: &ApplicationKey) {
+        if let Some(told) = self.by_application.get_mut(key) {
+            Arc::make_mut(told).remove(cluster);
+            if told.is_empty() {
+                self.by_application.remove(key);
+            }
+        }
+        if let Some(entries) = self.by_cluster.get_mut(cluster) {
+            let before = entries.remove(key);
+            if entries.is_empty() {
+                self.by_cluster.remove(cluster);
+            }
+            if let Some(before) = before {
+                self.move_load(cluster, before.counted, Resources::default());
+            }
+        }
+    }
+
+    fn move_load(&mut self, cluster: &ClusterName, taken_off: Resources, added: Resources) {
+        // The fleet is copied by a change while a planner holds it, so nothing is changed for nothing.
+        if taken_off != added {
+            Arc::make_mut(&mut self.fleet).update(cluster, |candidate| {
+                *candidate.requested = candidate.requested.minus(taken_off).plus(added);
+            });
+        }
+    }
+
+    pub(super) fn cluster_mut(&mut self, name: &ClusterName) -> Option<(&mut ClusterEntry, &mut Arc<Fleet>)> {
+        Some((self.clusters.get_mut(name)?, &mut self.fleet))
+    }
+
+    pub(super) fn entries_mut(
+        &mut self,
+        name: &ClusterName,
+    ) -> Option<&mut BTreeMap<ApplicationKey, AssignmentEntry>> {
+        self.by_cluster.get_mut(name)
+    }
+
+    pub(super) fn set_placement(
+        &mut self,
+        key: &ApplicationKey,
+        outcome: PlacementOutcome,
+    ) -> Option<Effect> {
+        let same = self.placements.get(key).is_some_and(|before| **before == outcome);
+        if same || !self.applications.contains_key(key) {
+            return None;
+        }
+        self.placements.insert(key.clone(), Arc::new(outcome));
+        Some(Effect::Placement(key.clone()))
+    }
+
+    /// Takes over from `before` what only agents and planners can say, after the store was read anew.
+    pub(super) fn take_over(&mut self, before: &Self) {
+        for (name, entry) in &before.clusters {
+            let Some((mine, fleet)) = self.cluster_mut(name) else { continue };
+            mine.observed = entry.observed.clone();
+            Arc::make_mut(fleet).update(name, |candidate| {
+                *candidate.liveness = entry.observed.liveness;
+                *candidate.allocatable = entry.observed.observation.as_ref().map(|seen| seen.allocatable);
+            });
+        }
+        for (name, entries) in &before.by_cluster {
+            let Some(mine) = self.by_cluster.get_mut(name) else { continue };
+            for (key, entry) in entries {
+                if let Some(mine) = mine.get_mut(key) {
+                    mine.status.clone_from(&entry.status);
+                }
+            }
+        }
+        self.placements.clone_from(&before.placements);
+        let applications = &self.applications;
+        self.placements.retain(|key, _| applications.contains_key(key));
+    }
+}
+
+impl<T> Stored<T> {
+    fn new(value: T, change_id: &str, sequence: Sequence) -> Self {
+        Self { value: Arc::new(value), change_id: change_id.into(), sequence }
+    }
+}
