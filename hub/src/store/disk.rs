@@ -44,7 +44,7 @@ impl FreeSpace {
     pub(crate) fn check(&self, folder: &Path, bytes: u64) -> Result<(), Error> {
         let free_bytes = (self.measure)(folder).map_err(Error::io("measuring the free space of", folder))?;
         if free_bytes < self.reserve_bytes.saturating_add(bytes) {
-            Err(self.full(folder, free_bytes))
+            Err(self.full_with(folder, free_bytes))
         } else {
             Ok(())
         }
@@ -52,10 +52,15 @@ impl FreeSpace {
 
     /// The error as [`Error::Full`] if no room was its cause, else as it is.
     pub(crate) fn full_or(&self, folder: &Path, error: Error) -> Error {
-        if error.is_full() { self.full(folder, (self.measure)(folder).unwrap_or(0)) } else { error }
+        if error.is_full() { self.full(folder) } else { error }
     }
 
-    fn full(&self, folder: &Path, free_bytes: u64) -> Error {
+    /// The error that there is no room, with what is free now.
+    pub(crate) fn full(&self, folder: &Path) -> Error {
+        self.full_with(folder, (self.measure)(folder).unwrap_or(0))
+    }
+
+    fn full_with(&self, folder: &Path, free_bytes: u64) -> Error {
         Error::Full { folder: folder.to_owned(), free_bytes, reserve_bytes: self.reserve_bytes }
     }
 }

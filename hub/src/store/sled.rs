@@ -13,6 +13,7 @@
 //! **Invariant:** no reader takes a lock that the writer holds during I/O.
 
 mod applier;
+mod ballast;
 mod folder;
 mod frame;
 mod journal;
@@ -53,10 +54,12 @@ pub struct Options {
     pub queue_count: usize,
     /// What must stay free on the disk.
     pub space: FreeSpace,
+    /// Bytes of disk that the store keeps for the day the disk is full, so that reads go on even then.
+    pub ballast_bytes: u64,
 }
 
 impl Options {
-    /// The defaults: 64 MiB of cache, the last 100,000 commits or 256 MiB, and 64 MiB of disk left free.
+    /// The defaults: 64 MiB of cache, the last 100,000 commits or 256 MiB, 64 MiB of disk left free, 32 MiB of ballast.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
@@ -67,6 +70,7 @@ impl Options {
             segment_bytes: 16 << 20,
             queue_count: 1024,
             space: FreeSpace::reserve(64 << 20),
+            ballast_bytes: ballast::DEFAULT_BYTES,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The applier: carries durable commits from the recent past into the table, and deletes the journal that nobody needs.
 //!
-//! Where sled fails, as on a full disk, writes are refused with the reason while reads go on from what is open; once
-//! there is room the table is opened again and brought up from the journal, and writes are taken again.
+//! Where sled fails, as on a full disk, writes are refused with the reason while reads go on; the table is opened again, with the
+//! room that the ballast gives, and brought up from the journal; once there is room again, writes are taken again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,16 +23,34 @@ pub(super) struct Applier {
     meta: Meta,
     /// The last commit that the table holds durably.
     synced: Sequence,
+    /// True from when the table failed until there is room to take writes again.
+    refusing: bool,
 }
 
 impl Applier {
+    /// The applier of a store that was just opened; without room for the ballast it begins by refusing writes.
     pub(super) fn new(shared: Arc<Shared>, meta: Meta) -> Self {
-        Self { shared, meta, synced: Sequence::ZERO }
+        let mut applier = Self { shared, meta, synced: Sequence::ZERO, refusing: true };
+        applier.accept_again();
+        if applier.refusing {
+            let (space, folder) = (&applier.shared.options.space, &applier.shared.options.folder);
+            applier.shared.recent.set_stalled(Some(space.full(folder)));
+        }
+        applier
     }
 
     /// Applies until the writer has ended and everything is in the table.
     pub(super) fn run(mut self) {
-        while let Work::Apply(commits) = self.shared.recent.next_work(BATCH_BYTES) {
+        loop {
+            let commits =
+                match self.shared.recent.next_work(BATCH_BYTES, self.refusing.then_some(RETRY_INTERVAL)) {
+                    Work::Apply(commits) => commits,
+                    Work::Idle => {
+                        self.accept_again();
+                        continue;
+                    }
+                    Work::End => break,
+                };
             while let Err(error) = self.guarded(|applier| applier.apply(&commits)) {
                 if self.recover(error).is_err() {
                     // Closing: the journal has it all, and the next open brings the table up.
@@ -66,32 +84,42 @@ impl Applier {
         Ok(())
     }
 
-    /// Refuses writes until the table can be opened again. Fails where the store ends first.
+    /// Refuses writes, gives up the ballast, and opens the table again. Fails where the store ends first.
     fn recover(&mut self, error: Error) -> Result<(), Error> {
-        let (space, folder) = (&self.shared.options.space, &self.shared.options.folder);
-        let error = space.full_or(folder, error);
-        tracing::error!(%error, "the table cannot be written; writes are refused until it can");
+        let error = self.shared.options.space.full_or(&self.shared.options.folder, error);
+        if !self.refusing {
+            tracing::error!(%error, "the table cannot be written; writes are refused until it can");
+        }
+        self.refusing = true;
         self.shared.recent.set_stalled(Some(error.clone()));
+        self.shared.ballast.release();
         loop {
-            if self.shared.recent.wait_for_end(RETRY_INTERVAL) {
-                return Err(error);
-            }
-            if space.check(folder, BATCH_BYTES as u64).is_err() {
-                continue;
-            }
             match catch_unwind(AssertUnwindSafe(|| self.shared.reopen_table())) {
                 Ok(Ok(meta)) => {
-                    self.meta = meta;
-                    self.synced = Sequence::ZERO;
-                    break;
+                    (self.meta, self.synced) = (meta, Sequence::ZERO);
+                    return Ok(());
                 }
                 Ok(Err(error)) => tracing::warn!(%error, "cannot open the table again yet"),
                 Err(_) => tracing::warn!("sled panicked while the table was opened again"),
             }
+            if self.shared.recent.wait_for_end(RETRY_INTERVAL) {
+                return Err(error);
+            }
         }
-        tracing::info!("the table can be written again");
+    }
+
+    /// Takes writes again, if there is room for them and for the ballast.
+    fn accept_again(&mut self) {
+        let (space, folder) = (&self.shared.options.space, &self.shared.options.folder);
+        let ballast = &self.shared.ballast;
+        let has_room =
+            ballast.is_taken() || space.check(folder, ballast.bytes() + BATCH_BYTES as u64).is_ok();
+        if !has_room || ballast.take().is_err() {
+            return;
+        }
+        tracing::info!("writes are taken");
+        self.refusing = false;
         self.shared.recent.set_stalled(None);
-        Ok(())
     }
 
     /// Deletes journal segments that are forgotten and durable in the table.

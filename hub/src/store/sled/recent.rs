@@ -15,7 +15,7 @@ use crate::store::shared_lock::lock;
 use crate::store::{Commit, Entry, Error, Key, Sequence, Tail};
 
 /// The writer waits while this many bytes are not yet in the table.
-const MAX_UNAPPLIED_BYTES: usize = 16 << 20;
+pub(super) const MAX_UNAPPLIED_BYTES: usize = 8 << 20;
 /// Or this many commits.
 const MAX_UNAPPLIED_COMMITS: u64 = 16 << 10;
 /// Applied commits kept for watches, at most.
@@ -59,6 +59,8 @@ struct Inner {
 pub(super) enum Work {
     /// Put these commits into the table; none, where only the floor moved.
     Apply(Vec<Arc<Commit>>),
+    /// Nothing for as long as was to be waited.
+    Idle,
     /// Everything is applied, and nothing more will come.
     End,
 }
@@ -175,8 +177,8 @@ impl Recent {
         }
     }
 
-    /// Waits for work, and gives at most about `limit_bytes` of it.
-    pub(super) fn next_work(&self, limit_bytes: usize) -> Work {
+    /// Waits for work, for ever or for so long, and gives at most about `limit_bytes` of it.
+    pub(super) fn next_work(&self, limit_bytes: usize, timeout: Option<Duration>) -> Work {
         let mut inner = lock(&self.inner);
         loop {
             let skipped = inner.commits.len().saturating_sub((inner.tail.0 - inner.applied.0) as usize);
@@ -194,7 +196,16 @@ impl Recent {
             if inner.ended {
                 return Work::End;
             }
-            inner = self.wait(inner);
+            let Some(timeout) = timeout else {
+                inner = self.wait(inner);
+                continue;
+            };
+            let (waited, result) =
+                self.changed.wait_timeout(inner, timeout).unwrap_or_else(PoisonError::into_inner);
+            if result.timed_out() {
+                return Work::Idle;
+            }
+            inner = waited;
         }
     }
 

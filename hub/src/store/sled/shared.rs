@@ -1,11 +1,15 @@
 //! What the writer, the applier and all readers share, how it is opened, and how it is read.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::Options;
+use super::ballast::Ballast;
 use super::folder::{Folder, State};
 use super::journal::{Journal, Segments};
 use super::recent::Recent;
@@ -18,6 +22,9 @@ use crate::store::{Commit, Entry, Error, Key, Log, Page, Sequence, disk};
 const REPLAYED_COMMITS: usize = 512;
 /// How often a listing is tried while others compact the log or delete what it finds.
 const LIST_TRIES: usize = 16;
+/// How often a read that sled failed is tried again, and how long it waits in between: five seconds together.
+const REOPEN_TRIES: usize = 50;
+const REOPEN_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -26,6 +33,8 @@ pub(super) struct Shared {
     pub(super) segments: Arc<Segments>,
     /// `None` once closed, and while the applier opens it again after a disk was full.
     table: RwLock<Option<Table>>,
+    table_folder: PathBuf,
+    pub(super) ballast: Ballast,
     folder: Mutex<Option<Folder>>,
 }
 
@@ -38,6 +47,11 @@ pub(super) fn open(options: Options) -> Result<(Arc<Shared>, Journal, Meta), Err
         folder.set_state(State::New)?;
         Journal::create(&folder.journal())?;
         remove_table(&folder)?;
+    }
+    let ballast = Ballast::new(&options.folder, options.ballast_bytes);
+    if options.space.check(&options.folder, 0).is_err() {
+        // Opening must write a little; reads are worth more than the ballast.
+        ballast.release();
     }
     let mut journal = Journal::open(&folder.journal(), options.segment_bytes)?;
     let (table, meta) = Table::open(&folder.table(), options.cache_bytes)?;
@@ -52,6 +66,8 @@ pub(super) fn open(options: Options) -> Result<(Arc<Shared>, Journal, Meta), Err
         recent: Recent::new(journal.last(), floor, options.kept_commit_count),
         segments: journal.segments.clone(),
         table: RwLock::new(Some(table)),
+        table_folder: folder.table(),
+        ballast,
         folder: Mutex::new(Some(folder)),
         options,
     };
@@ -100,7 +116,27 @@ impl Shared {
         if let Some(found) = self.recent.unapplied(key) {
             return Ok(found);
         }
-        self.table("reading")?.get(key)
+        self.read_table("reading", |table| table.get(key))
+    }
+
+    /// Reads the table. Where sled gave it up, which a full disk makes it do, waits for the applier to open it again.
+    fn read_table<T>(
+        &self,
+        doing: &'static str,
+        work: impl Fn(&Table) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        for _ in 0..REOPEN_TRIES {
+            // The handle is dropped before waiting, since the table cannot be opened again while anyone has one.
+            match catch_unwind(AssertUnwindSafe(|| work(&self.table(doing)?))) {
+                Ok(Err(Error::Io { .. } | Error::Closed { .. })) => {}
+                Ok(result) => return result,
+                Err(_) => {}
+            }
+            if self.recent.wait_for_end(REOPEN_INTERVAL) {
+                break;
+            }
+        }
+        work(&self.table(doing)?)
     }
 
     /// A page as of one commit, although the table moves on while it is read.
@@ -108,7 +144,7 @@ impl Shared {
         let mut scan_limit = limit;
         for _ in 0..LIST_TRIES {
             let before = self.recent.applied();
-            let (found, more) = self.table("listing")?.list(prefix, after, scan_limit)?;
+            let (found, more) = self.read_table("listing", |table| table.list(prefix, after, scan_limit))?;
             let commits = match self.commits_since(before) {
                 // The journal was compacted past the begin of the scan while it went on.
                 Err(Error::Compacted { .. }) => continue,
@@ -147,10 +183,9 @@ impl Shared {
     /// Opens the table again, after sled gave it up, and brings it to where the readers believe it to be.
     pub(super) fn reopen_table(&self) -> Result<Meta, Error> {
         let mut slot = write(&self.table);
-        let Some(old) = slot.take() else { return Err(Error::Closed { doing: "opening the table again" }) };
-        let path = old.folder().to_owned();
-        drop(old);
-        let (table, meta) = Table::open(&path, self.options.cache_bytes)?;
+        // Sled locks its file, so the old handle must go first.
+        slot.take();
+        let (table, meta) = Table::open(&self.table_folder, self.options.cache_bytes)?;
         let meta = catch_up(&table, meta, &self.segments, self.recent.applied())?;
         *slot = Some(table);
         Ok(meta)

@@ -163,10 +163,6 @@ impl Table {
         Ok(meta)
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     pub(super) fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
         let stored_key = stored_key(key.as_str());
         let stored = self.db.get(&stored_key).map_err(|error| self.failed("reading", error))?;
