@@ -255,12 +255,8 @@ impl OverrideRule {
                 ));
             }
             if let Some(json) = &patch.json {
-                serde_json::from_value::<json_patch::Patch>(json.clone()).map_err(|error| {
-                    FieldError::new(
-                        format!("patches[{index}].json"),
-                        format!("is no RFC 6902 patch: {error}"),
-                    )
-                })?;
+                crate::yaml::from_value::<json_patch::Patch>(json.clone())
+                    .map_err(|error| error.under("json").under(&format!("patches[{index}]")))?;
             }
         }
         Ok(())

@@ -2,11 +2,15 @@
 //!
 //! Its bytes are canonical: one set of manifests in one order has one encoding and one digest, whoever encodes it.
 
+mod load;
+
 use std::collections::BTreeMap;
 
 use crate::digest::Digest;
 use crate::manifest::{self, Manifest, ObjectKey};
 use crate::resources::Resources;
+
+pub use load::{LoadError, load_manifests};
 
 /// The largest encoded bundle, in bytes.
 pub const MAX_BUNDLE_BYTES: usize = 64 << 20;
@@ -73,6 +77,16 @@ impl Bundle {
             }
         }
         Ok(Self { manifests })
+    }
+
+    /// Takes objects, such as those of an inline source, in their order.
+    ///
+    /// # Errors
+    /// As [`Bundle::new`], and where an object is no manifest.
+    pub fn from_objects(objects: impl IntoIterator<Item = serde_json::Value>) -> Result<Self, Error> {
+        let checked =
+            |(index, object)| Manifest::new(object).map_err(|source| Error::Manifest { index, source });
+        Self::new(objects.into_iter().enumerate().map(checked).collect::<Result<_, _>>()?)
     }
 
     /// The manifests in their order.

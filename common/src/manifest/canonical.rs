@@ -9,8 +9,8 @@ use super::{ObjectKey, VARIABLE_START};
 use crate::field::FieldError;
 
 /// How deep maps and lists may stand in each other. Below serde_json's limit for reading (128), so that every manifest
-/// that was taken can be read back; far above what any schema needs.
-const MAX_DEPTH: usize = 100;
+/// that was taken can be read back, and below that of [`crate::yaml`]; twice what the deepest schemas need.
+const MAX_DEPTH: usize = 64;
 
 /// The largest whole number that a float holds without loss.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;

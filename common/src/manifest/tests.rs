@@ -2,11 +2,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
-#[expect(clippy::needless_pass_by_value, reason = "literals read better")]
 fn refusal(object: Value) -> String {
     Manifest::new(object).unwrap_err().to_string()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "literals read better")]
 fn deployment(spec: Value) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "cart", "namespace": "shop"},
            "spec": {"template": {"spec": spec}}})
@@ -283,7 +283,7 @@ fn size_and_depth_are_bounded() {
         "data": {"a": "x".repeat(MAX_MANIFEST_BYTES)}});
     assert!(matches!(Manifest::new(large), Err(Error::TooLarge(_))));
     let deep = (0..200).fold(json!(1), |inner, _| json!({"a": inner}));
-    assert!(refusal(deep).ends_with("stands more than 100 levels deep"));
+    assert!(refusal(deep).ends_with("stands more than 64 levels deep"));
 }
 
 #[test]

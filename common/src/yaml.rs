@@ -1,1 +1,0 @@
-//! Strict YAML: unknown fields, wrong types, duplicate keys and unbounded anchors are refused, with file and line.
