@@ -5,10 +5,16 @@
 //! the hub or without. Nothing here listens for connections but [`web`], for probes, where it is asked to.
 
 pub mod agent;
+pub mod api;
 pub mod cache;
 pub mod config;
 pub mod connection;
 pub mod desired;
+pub mod discovery;
 pub mod identity;
+pub mod ownership;
+pub mod reconcile;
+pub mod reports;
 pub mod start;
 pub mod web;
+pub mod work;
