@@ -1,0 +1,203 @@
+//! Reading: get, list and the start of a watch.
+//!
+//! Answers are made of stored bytes; an object is parsed only for another version, for metadata alone, or
+//! for a field selector that needs it.
+
+use std::sync::Arc;
+
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+
+use crate::kinds::{Resource, Version};
+use crate::selector::Selector;
+use crate::state::{Call, Reply, State};
+use crate::status::{Failure, Result};
+use crate::store::Object;
+use crate::watch::{self, Watch};
+
+/// How an object is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct View {
+    api_version: String,
+    metadata_only: bool,
+}
+
+impl View {
+    pub(crate) fn new(resource: &Resource, version: &Version, accept: &str) -> View {
+        View {
+            api_version: resource.api_version(&version.name),
+            metadata_only: accept.contains("as=PartialObjectMetadata"),
+        }
+    }
+
+    /// The bytes of an object in this view.
+    pub(crate) fn bytes(&self, object: &Object) -> Bytes {
+        if !self.metadata_only && *object.api_version == self.api_version {
+            return object.bytes.clone();
+        }
+        let mut value = object.value();
+        if self.metadata_only {
+            value = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+                "metadata": value["metadata"]});
+        } else {
+            value["apiVersion"] = Value::from(self.api_version.as_str());
+        }
+        Bytes::from(serde_json::to_vec(&value).unwrap_or_default())
+    }
+
+    /// The kind and version of a list of such objects.
+    fn list_type(&self, kind: &str) -> (String, &str) {
+        if self.metadata_only {
+            ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1")
+        } else {
+            (format!("{kind}List"), &self.api_version)
+        }
+    }
+
+    /// The kind and version that bookmarks carry.
+    pub(crate) fn bookmark(&self, kind: &str, revision: u64, initial_end: bool) -> Value {
+        let (kind, version) = if self.metadata_only {
+            ("PartialObjectMetadata", "meta.k8s.io/v1")
+        } else {
+            (kind, self.api_version.as_str())
+        };
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        if initial_end {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        json!({"kind": kind, "apiVersion": version, "metadata": metadata})
+    }
+}
+
+pub(crate) fn get(state: &State, call: &Call<'_>) -> Result<Reply> {
+    let object = find(state, call)?;
+    let view = View::new(&call.resource, &call.version, &call.request.accept);
+    Ok(Reply::bytes(200, view.bytes(&object)))
+}
+
+/// The object that the path names.
+pub(crate) fn find(state: &State, call: &Call<'_>) -> Result<Arc<Object>> {
+    let name = call.path.name.as_deref().unwrap_or_default();
+    state.store.get(&call.key(name)).ok_or_else(|| Failure::not_found(call.subject(name)))
+}
+
+pub(crate) fn log(state: &State, call: &Call<'_>) -> Result<Reply> {
+    find(state, call)?;
+    Ok(Reply::text(200, ""))
+}
+
+pub(crate) fn selector(call: &Call<'_>) -> Result<Selector> {
+    let request = call.request;
+    let mut fields = request.parameter("fieldSelector").to_owned();
+    if let Some(name) = &call.path.name {
+        fields = format!("metadata.name={name}");
+    }
+    Selector::parse(request.parameter("labelSelector"), &fields).map_err(Failure::bad_request)
+}
+
+pub(crate) fn matches(selector: &Selector, object: &Object) -> bool {
+    selector.matches_labels(&object.labels)
+        && selector.matches_key(&object.key.namespace, &object.key.name)
+        && (!selector.needs_object() || selector.matches_object(&object.value()))
+}
+
+pub(crate) fn list(state: &State, call: &Call<'_>) -> Result<Reply> {
+    let selector = selector(call)?;
+    let limit: usize = call.request.parameter("limit").parse().unwrap_or(0);
+    let start = continue_token(call)?;
+    let revision = start.as_ref().map_or(state.store.revision(), |(revision, ..)| *revision);
+    let view = View::new(&call.resource, &call.version, &call.request.accept);
+    let mut chosen: Vec<Arc<Object>> = state
+        .store
+        .list(call.resource.id, call.path.namespace.as_deref())
+        .into_iter()
+        .filter(|object| {
+            start.as_ref().is_none_or(|(_, namespace, name)| {
+                (&*object.key.namespace, &*object.key.name) > (namespace.as_str(), name.as_str())
+            })
+        })
+        .filter(|object| matches(&selector, object))
+        .collect();
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
+    if limit > 0 && chosen.len() > limit {
+        let remaining = chosen.len() - limit;
+        chosen.truncate(limit);
+        if let Some(last) = chosen.last() {
+            metadata["continue"] = Value::from(encode_token(revision, &last.key.namespace, &last.key.name));
+        }
+        if selector.is_empty() {
+            metadata["remainingItemCount"] = Value::from(remaining);
+        }
+    }
+    Ok(Reply::bytes(200, list_body(&view, &call.resource.kind, &metadata, &chosen)))
+}
+
+fn list_body(view: &View, kind: &str, metadata: &Value, objects: &[Arc<Object>]) -> Bytes {
+    let (kind, version) = view.list_type(kind);
+    let head = format!("{{\"kind\":{kind:?},\"apiVersion\":{version:?},\"metadata\":{metadata},\"items\":[");
+    let size = objects.iter().map(|object| object.bytes.len() + 1).sum::<usize>();
+    let mut body = Vec::with_capacity(head.len() + size + 2);
+    body.extend_from_slice(head.as_bytes());
+    for (index, object) in objects.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&view.bytes(object));
+    }
+    body.extend_from_slice(b"]}");
+    Bytes::from(body)
+}
+
+fn encode_token(revision: u64, namespace: &str, name: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("{revision}/{namespace}/{name}"))
+}
+
+fn continue_token(call: &Call<'_>) -> Result<Option<(u64, String, String)>> {
+    use base64::Engine as _;
+    let text = call.request.parameter("continue");
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let decode = || {
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        let mut parts = text.splitn(3, '/');
+        let revision = parts.next()?.parse().ok()?;
+        Some((revision, parts.next()?.to_owned(), parts.next()?.to_owned()))
+    };
+    decode().map(Some).ok_or_else(|| Failure::bad_request("continue key is not valid"))
+}
+
+pub(crate) fn watch(state: &State, call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let selector = selector(call)?;
+    let view = View::new(&call.resource, &call.version, &request.accept);
+    let initial = request.flag("sendInitialEvents");
+    if initial && request.parameter("resourceVersionMatch") != "NotOlderThan" {
+        let message = "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents \
+                       requires setting resourceVersionMatch to NotOlderThan";
+        return Err(Failure::other(422, "Invalid", message));
+    }
+    let from = match request.parameter("resourceVersion") {
+        "" | "0" => None,
+        text => Some(text.parse::<u64>().map_err(|_| {
+            Failure::bad_request(format!(
+                "Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
+        })?),
+    };
+    let timeout = request.parameter("timeoutSeconds").parse::<u64>().ok();
+    let start = watch::Start {
+        resource: call.resource.id,
+        kind: call.resource.kind.clone(),
+        namespace: call.path.namespace.clone(),
+        selector,
+        view,
+        from,
+        initial,
+        bookmarks: request.flag("allowWatchBookmarks"),
+        timeout,
+    };
+    Ok(Reply::Watch(Box::new(Watch::new(state, start, call.now))))
+}
