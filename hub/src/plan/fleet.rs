@@ -14,6 +14,7 @@ use nave_common::selector::{Operator, Requirement, Selector};
 use nave_common::status::Liveness;
 
 use super::bits::Bits;
+use super::rank;
 
 /// The weight of a cluster that sets none.
 pub const DEFAULT_WEIGHT: u32 = 100;
@@ -62,7 +63,8 @@ impl Candidate {
     #[must_use]
     pub fn free_percent(&self) -> Option<u32> {
         let (has, left) = (self.allocatable?, self.free()?);
-        let percent = |left: u64, has: u64| (u128::from(left) * 100).checked_div(u128::from(has));
+        // Saturates past 180 PB of memory.
+        let percent = |left: u64, has: u64| left.saturating_mul(100).checked_div(has);
         let scarcest = [
             percent(left.cpu_millicores, has.cpu_millicores),
             percent(left.memory_bytes, has.memory_bytes),
@@ -89,11 +91,12 @@ pub struct Fleet {
 #[derive(Debug, Clone, Default)]
 struct Index {
     by_name: HashMap<ClusterName, usize>,
+    /// By slot; see [`super::rank`].
+    name_hashes: Vec<u64>,
     free_slots: Vec<usize>,
     /// The slots with each value of each label key, in no order that anything depends on.
     by_label: HashMap<Arc<str>, BTreeMap<Arc<str>, Vec<usize>>>,
     present: Bits,
-    tainted: Bits,
 }
 
 impl Fleet {
@@ -127,6 +130,10 @@ impl Fleet {
         self.get(self.slot(name)?)
     }
 
+    pub(super) fn name_hash(&self, slot: usize) -> u64 {
+        self.index.name_hashes.get(slot).copied().unwrap_or_default()
+    }
+
     /// Every cluster with its slot.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Candidate)> {
         self.slots.iter().enumerate().filter_map(|(slot, found)| Some((slot, found.as_ref()?)))
@@ -137,9 +144,7 @@ impl Fleet {
         match self.slot(&candidate.name) {
             Some(slot) => {
                 let before = self.slots[slot].replace(candidate.clone());
-                let same = before.as_ref().is_some_and(|before| {
-                    before.labels == candidate.labels && before.taints == candidate.taints
-                });
+                let same = before.as_ref().is_some_and(|before| before.labels == candidate.labels);
                 if !same {
                     let index = Arc::make_mut(&mut self.index);
                     if let Some(before) = before {
@@ -155,6 +160,8 @@ impl Fleet {
                     self.slots.push(None);
                 }
                 index.by_name.insert(candidate.name.clone(), slot);
+                index.name_hashes.resize(self.slots.len(), 0);
+                index.name_hashes[slot] = rank::hash(candidate.name.as_str());
                 index.note(slot, &candidate);
                 self.slots[slot] = Some(candidate);
             }
@@ -211,10 +218,37 @@ impl Fleet {
         self.index.with_key(key)
     }
 
-    /// The clusters that have any taint.
+    /// The domains that the values of a label make, numbered in the order of the values.
     #[must_use]
-    pub fn tainted(&self) -> &Bits {
-        &self.index.tainted
+    pub(super) fn domains(&self, key: &str) -> Domains {
+        let values = self.index.by_label.get(key);
+        let mut domains = Domains { by_slot: vec![u32::MAX; self.slots.len()], count: 0 };
+        for slots in values.into_iter().flat_map(BTreeMap::values) {
+            for slot in slots {
+                domains.by_slot[*slot] = domains.count;
+            }
+            domains.count += 1;
+        }
+        domains
+    }
+}
+
+/// Which domain each cluster lies in.
+#[derive(Debug, Clone)]
+pub(super) struct Domains {
+    by_slot: Vec<u32>,
+    count: u32,
+}
+
+impl Domains {
+    /// How many domains there are.
+    pub(super) fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// The domain of a cluster, which must have the label.
+    pub(super) fn of(&self, slot: usize) -> u32 {
+        self.by_slot[slot]
     }
 }
 
@@ -242,9 +276,6 @@ pub struct Observed<'a> {
 impl Index {
     fn note(&mut self, slot: usize, candidate: &Candidate) {
         self.present.insert(slot);
-        if !candidate.taints.is_empty() {
-            self.tainted.insert(slot);
-        }
         for (key, value) in candidate.labels.iter() {
             let values = self.by_label.entry(key.as_str().into()).or_default();
             values.entry(value.as_str().into()).or_default().push(slot);
@@ -252,7 +283,6 @@ impl Index {
     }
 
     fn forget(&mut self, slot: usize, labels: &Labels) {
-        self.tainted.remove(slot);
         for (key, value) in labels {
             let Some(values) = self.by_label.get_mut(key.as_str()) else { continue };
             let Some(slots) = values.get_mut(value.as_str()) else { continue };

@@ -7,4 +7,9 @@
 
 pub mod assign;
 pub mod bits;
+pub mod explain;
 pub mod fleet;
+mod history;
+pub mod placement;
+mod rank;
+mod spread;

@@ -1,0 +1,254 @@
+//! The words in which a placement explains itself, cluster by cluster.
+//!
+//! Everything here is derived from the problem and the decision; nothing is decided.
+
+use std::fmt::Write as _;
+
+use nave_common::name::ClusterName;
+use nave_common::placement::{Decision, Placement, Taint, TaintEffect, Verdict};
+use nave_common::resources::Resources;
+use nave_common::selector::{Operator, Requirement, Selector};
+use nave_common::status::{Liveness, PlacementReport};
+
+use super::bits::Bits;
+use super::fleet::Candidate;
+use super::placement::{Obstacle, Placed, Problem, Tally, Why, matching, may_stay, obstacle, untolerated};
+use super::spread::Unmet;
+
+/// One line for each cluster of the fleet: the chosen first, then those that match, each by name.
+#[must_use]
+pub fn report(problem: &Problem<'_>, placed: &Placed) -> PlacementReport {
+    let words = Words {
+        problem,
+        matching: matching(problem.placement, problem.fleet),
+        current: problem.current.iter().filter_map(|name| problem.fleet.slot(name)).collect(),
+        count: placed.picks.len(),
+    };
+    let mut chosen: Vec<Option<Why>> = Vec::new();
+    for pick in &placed.picks {
+        if pick.slot >= chosen.len() {
+            chosen.resize(pick.slot + 1, None);
+        }
+        chosen[pick.slot] = Some(pick.why);
+    }
+    let mut decisions: Vec<Decision> = problem
+        .fleet
+        .iter()
+        .map(|(slot, candidate)| {
+            let why = chosen.get(slot).copied().flatten();
+            let (verdict, reason) = words.of(slot, candidate, why);
+            Decision { cluster: candidate.name.clone(), verdict, reason }
+        })
+        .collect();
+    decisions.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
+    PlacementReport { decisions, unplaced_count: placed.unplaced_count, problems: placed.problems.clone() }
+}
+
+fn order(decision: &Decision) -> (Verdict, &ClusterName) {
+    (decision.verdict, &decision.cluster)
+}
+
+struct Words<'a> {
+    problem: &'a Problem<'a>,
+    matching: Bits,
+    current: Bits,
+    count: usize,
+}
+
+impl Words<'_> {
+    fn of(&self, slot: usize, candidate: &Candidate, why: Option<Why>) -> (Verdict, String) {
+        let is_current = self.current.has(slot);
+        if !self.matching.has(slot) {
+            let mut text = mismatch(self.problem.placement, candidate);
+            if is_current {
+                text.push_str("; leaves");
+            }
+            return (Verdict::Excluded, text);
+        }
+        match why {
+            Some(why) => (Verdict::Chosen, self.chosen(candidate, why)),
+            None => (Verdict::NotNow, self.not_now(candidate, is_current)),
+        }
+    }
+
+    fn chosen(&self, candidate: &Candidate, why: Why) -> String {
+        let mut text = "matches".to_owned();
+        match why {
+            Why::Stays => text.push_str("; runs here already"),
+            Why::Spread(rule) => {
+                let by = self.problem.placement.spread.get(rule).map_or("", |spread| spread.by.as_str());
+                let domain = candidate.labels.get(by).map_or("", String::as_str);
+                let _ = write!(text, "; {by} {domain} needs one more");
+            }
+            Why::Best | Why::All => {}
+        }
+        let preferred =
+            |preference: &&nave_common::placement::Preference| preference.clusters.matches(&candidate.labels);
+        if self.problem.placement.prefer.iter().any(|preference| preferred(&preference)) && why != Why::Stays
+        {
+            text.push_str("; preferred");
+        }
+        const ANY: [TaintEffect; 2] = [TaintEffect::NoSchedule, TaintEffect::PreferNoSchedule];
+        if let Some(taint) = untolerated(self.problem.placement, &candidate.taints, &ANY) {
+            let what = if why == Why::Stays { "though tainted" } else { "as a last resort: tainted" };
+            let _ = write!(text, "; {what} {}", taint_text(taint));
+        }
+        if candidate.liveness != Liveness::Alive {
+            let _ = write!(text, "; {}", candidate.liveness);
+        }
+        match candidate.free_percent() {
+            Some(percent) => {
+                let _ = write!(text, "; {percent} % free");
+            }
+            None => text.push_str("; what it has free is not known"),
+        }
+        text
+    }
+
+    fn not_now(&self, candidate: &Candidate, is_current: bool) -> String {
+        const AWAY: [TaintEffect; 2] = [TaintEffect::NoSchedule, TaintEffect::NoExecute];
+        let placement = self.problem.placement;
+        if is_current {
+            if !may_stay(placement, candidate)
+                && let Some(taint) = untolerated(placement, &candidate.taints, &[TaintEffect::NoExecute])
+            {
+                return format!("matches; tainted {}, not tolerated; leaves", taint_text(taint));
+            }
+            return format!("matches; {} are enough and others rank before it; leaves", self.count);
+        }
+        match obstacle(self.problem, candidate) {
+            Some(Obstacle::Tainted) => {
+                let taint = untolerated(placement, &candidate.taints, &AWAY).map(taint_text);
+                format!("matches; tainted {}, not tolerated", taint.unwrap_or_default())
+            }
+            Some(Obstacle::Silent) if candidate.liveness == Liveness::Unheard => {
+                "matches; not heard since the hub started".into()
+            }
+            Some(Obstacle::Silent) => format!("matches; {}", candidate.liveness),
+            Some(Obstacle::Full) => {
+                let free = candidate.free().unwrap_or_default();
+                format!("matches; no room: {}", short_of(self.problem.requests, free))
+            }
+            None => format!("matches; {} are enough and others rank before it", self.count),
+        }
+    }
+}
+
+/// Why the rules leave a cluster out.
+fn mismatch(placement: &Placement, candidate: &Candidate) -> String {
+    if let Some(text) = selector_mismatch(&placement.clusters, candidate) {
+        return format!("labels do not match: {text}");
+    }
+    let region = candidate.labels.get("region");
+    if !placement.regions.is_empty() && region.is_none_or(|region| !placement.regions.contains(region)) {
+        let wanted = placement.regions.join(" or ");
+        return format!("region {}, wanted {wanted}", is(region));
+    }
+    let missing = placement.spread.iter().find(|spread| !candidate.labels.contains_key(&spread.by));
+    missing.map_or_else(
+        || "does not match".into(),
+        |spread| format!("has no label {}, over which the clusters are spread", spread.by),
+    )
+}
+
+fn selector_mismatch(selector: &Selector, candidate: &Candidate) -> Option<String> {
+    for (key, wanted) in &selector.match_labels {
+        let found = candidate.labels.get(key);
+        if found != Some(wanted) {
+            return Some(format!("{key} {}, wanted {wanted}", is(found)));
+        }
+    }
+    let fails = |requirement: &&Requirement| {
+        let one =
+            Selector { match_expressions: vec![Requirement::clone(requirement)], ..Selector::default() };
+        !one.matches(&candidate.labels)
+    };
+    let failed = selector.match_expressions.iter().find(fails)?;
+    let found = is(candidate.labels.get(&failed.key));
+    let values = failed.values.iter().map(String::as_str).collect::<Vec<_>>().join(" or ");
+    Some(match failed.operator {
+        Operator::In => format!("{} {found}, wanted {values}", failed.key),
+        Operator::NotIn => format!("{} {found}, wanted none of {values}", failed.key),
+        Operator::Exists => format!("{} {found}, wanted any", failed.key),
+        Operator::DoesNotExist => format!("{} {found}, wanted none", failed.key),
+    })
+}
+
+fn is(value: Option<&String>) -> String {
+    value.map_or_else(|| "is not set".into(), |value| format!("is {value}"))
+}
+
+/// `key=value:Effect`, as kubectl writes it.
+#[must_use]
+pub fn taint_text(taint: &Taint) -> String {
+    let effect = match taint.effect {
+        TaintEffect::NoSchedule => "NoSchedule",
+        TaintEffect::PreferNoSchedule => "PreferNoSchedule",
+        TaintEffect::NoExecute => "NoExecute",
+    };
+    let equals = if taint.value.is_empty() { "" } else { "=" };
+    format!("{}{equals}{}:{effect}", taint.key, taint.value)
+}
+
+/// Which resources are short, such as `wants 4000m CPU, 1500m are free`.
+fn short_of(wanted: Resources, free: Resources) -> String {
+    let mut parts = Vec::new();
+    if wanted.cpu_millicores > free.cpu_millicores {
+        parts.push(format!("wants {}m CPU, {}m are free", wanted.cpu_millicores, free.cpu_millicores));
+    }
+    if wanted.memory_bytes > free.memory_bytes {
+        let mebibytes = |bytes: u64| bytes >> 20;
+        parts.push(format!(
+            "wants {} MiB of memory, {} MiB are free",
+            mebibytes(wanted.memory_bytes),
+            mebibytes(free.memory_bytes)
+        ));
+    }
+    if wanted.pods > free.pods {
+        parts.push(format!("wants {} pods, {} are free", wanted.pods, free.pods));
+    }
+    parts.join("; ")
+}
+
+pub(super) fn too_few(wanted: usize, found: usize, tally: &Tally) -> String {
+    format!("{wanted} clusters are wanted, {found} can be had: {}", standing(tally))
+}
+
+pub(super) fn none(tally: &Tally) -> String {
+    if tally.matching == 0 {
+        return "no cluster matches".into();
+    }
+    format!("no cluster can be had: {}", standing(tally))
+}
+
+pub(super) fn no_room(count: usize) -> String {
+    match count {
+        1 => "1 cluster that matches has no room".into(),
+        _ => format!("{count} clusters that match have no room"),
+    }
+}
+
+pub(super) fn unmet(unmet: &Unmet<'_>) -> String {
+    let Unmet { spread, covered, wanted } = unmet;
+    format!("the spread by {} wants {wanted} domains, the chosen clusters are in {covered}", spread.by)
+}
+
+/// `5 match, 2 of them have no room, 1 is tainted, 1 is not heard`.
+fn standing(tally: &Tally) -> String {
+    let mut text = match tally.matching {
+        0 => return "none matches".into(),
+        1 => "1 matches".to_owned(),
+        count => format!("{count} match"),
+    };
+    let verb = |count: usize, one: &'static str, many: &'static str| if count == 1 { one } else { many };
+    if tally.full > 0 {
+        let _ = write!(text, ", {} of them {} no room", tally.full, verb(tally.full, "has", "have"));
+    }
+    if tally.tainted > 0 {
+        let _ = write!(text, ", {} {} tainted", tally.tainted, verb(tally.tainted, "is", "are"));
+    }
+    if tally.silent > 0 {
+        let _ = write!(text, ", {} {} not heard", tally.silent, verb(tally.silent, "is", "are"));
+    }
+    text
+}

@@ -1,0 +1,279 @@
+//! Placement: which clusters an application runs on.
+//!
+//! It starts from where the application is and moves only what must move: a cluster that no longer matches or is
+//! tainted `NoExecute` is left; more clusters than wanted are cut to the best; then what is missing is filled, first
+//! where a spread wants another domain; and only a spread that wants more domains than are there swaps one for another.
+//! A cluster that is lost keeps what it has: leaving it is failover's decision.
+//!
+//! What holds (see `placement_properties.rs`): placing again changes nothing; the rules are never violated; a change
+//! that does not touch an application moves nothing of it.
+
+use nave_common::name::{ApplicationKey, ClusterName};
+use nave_common::placement::{Placement, Taint, TaintEffect};
+use nave_common::resources::Resources;
+use nave_common::status::PlacementReport;
+
+use super::bits::Bits;
+use super::explain;
+use super::fleet::{Candidate, Fleet};
+use super::rank::{Rank, Ranking};
+use super::spread::Board;
+
+/// All that one placement depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Problem<'a> {
+    /// Whose placement it is.
+    pub application: &'a ApplicationKey,
+    /// Its rules.
+    pub placement: &'a Placement,
+    /// What one copy requests of a cluster.
+    pub requests: Resources,
+    /// Where it is, in any order.
+    pub current: &'a [ClusterName],
+    /// The clusters there are.
+    pub fleet: &'a Fleet,
+}
+
+/// The decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct Placed {
+    /// The chosen clusters, in no order.
+    pub picks: Vec<Pick>,
+    /// How many more clusters are wanted than could be found.
+    pub unplaced_count: u32,
+    /// What of the placement is not met and why.
+    pub problems: Vec<String>,
+    /// What could change the decision.
+    pub waits: Waits,
+}
+
+/// What an application would take if it came. What is not named here needs no planning of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Any other cluster that qualifies.
+    pub for_clusters: bool,
+    /// A cluster that matches and is not heard now.
+    pub for_heard: bool,
+    /// Room in a cluster that matches.
+    pub for_room: bool,
+}
+
+impl Waits {
+    fn new(for_clusters: bool, tally: &Tally) -> Self {
+        Self {
+            for_clusters,
+            for_heard: for_clusters && tally.silent > 0,
+            for_room: for_clusters && tally.full > 0,
+        }
+    }
+}
+
+/// One chosen cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pick {
+    /// Its slot in the fleet.
+    pub slot: usize,
+    /// Why it was chosen.
+    pub why: Why,
+}
+
+/// Why a cluster was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The application is there already.
+    Stays,
+    /// The spread of this number wanted one more domain.
+    Spread(usize),
+    /// It was the best of those left.
+    Best,
+    /// All that qualify are wanted.
+    All,
+}
+
+/// Decides, and explains itself for every cluster of the fleet.
+#[must_use]
+pub fn place(problem: &Problem<'_>) -> PlacementReport {
+    explain::report(problem, &decide(problem))
+}
+
+/// Decides; [`explain::report`] makes the words, which cost more than the decision.
+pub fn decide(problem: &Problem<'_>) -> Placed {
+    let survey = Survey::of(problem);
+    let Some(wanted) = problem.placement.count else { return all_of(problem, survey) };
+    let wanted = wanted as usize;
+    let mut board = Board::new(problem.fleet, &problem.placement.spread);
+    if survey.kept.len() > wanted {
+        for rank in &survey.kept {
+            board.offer(*rank);
+        }
+        board.fill(wanted, |_| Why::Stays);
+        board.forget_offers();
+    } else {
+        for rank in &survey.kept {
+            board.take(*rank, Why::Stays);
+        }
+    }
+    for rank in &survey.open {
+        board.offer(*rank);
+    }
+    board.fill(wanted, |spread| spread.map_or(Why::Best, Why::Spread));
+    board.repair(|slot| survey.as_new(slot));
+    let mut problems = Vec::new();
+    let unplaced = wanted - board.taken_count();
+    if unplaced > 0 {
+        problems.push(explain::too_few(wanted, board.taken_count(), &survey.tally));
+    }
+    problems.extend(board.unmet().map(|unmet| explain::unmet(&unmet)));
+    Placed {
+        waits: Waits::new(!problems.is_empty(), &survey.tally),
+        picks: board.into_picks(),
+        unplaced_count: u32::try_from(unplaced).unwrap_or(u32::MAX),
+        problems,
+    }
+}
+
+fn all_of(problem: &Problem<'_>, survey: Survey<'_>) -> Placed {
+    let stays = survey.kept.iter().map(|rank| Pick { slot: rank.slot(), why: Why::Stays });
+    let comes = survey.open.iter().map(|rank| Pick { slot: rank.slot(), why: Why::All });
+    let picks: Vec<Pick> = stays.chain(comes).collect();
+    let mut problems = Vec::new();
+    if picks.is_empty() {
+        problems.push(explain::none(&survey.tally));
+    } else if survey.tally.full > 0 {
+        problems.push(explain::no_room(survey.tally.full));
+    }
+    let mut board = Board::new(problem.fleet, &problem.placement.spread);
+    if !problem.placement.spread.is_empty() {
+        for rank in survey.kept.iter().chain(&survey.open) {
+            board.take(*rank, Why::All);
+        }
+    }
+    problems.extend(board.unmet().map(|unmet| explain::unmet(&unmet)));
+    Placed { picks, unplaced_count: 0, problems, waits: Waits::new(true, &survey.tally) }
+}
+
+/// How many clusters stand where, for the words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) matching: usize,
+    pub(super) tainted: usize,
+    pub(super) silent: usize,
+    pub(super) full: usize,
+}
+
+/// What stands against new work in a cluster that matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Obstacle {
+    Tainted,
+    Silent,
+    Full,
+}
+
+/// Who comes into question.
+struct Survey<'a> {
+    problem: &'a Problem<'a>,
+    ranking: Ranking<'a>,
+    /// Where the application is and may stay.
+    kept: Vec<Rank>,
+    /// Where it could come.
+    open: Vec<Rank>,
+    tally: Tally,
+}
+
+impl<'a> Survey<'a> {
+    fn of(problem: &'a Problem<'a>) -> Self {
+        let fleet = problem.fleet;
+        let current: Bits = problem.current.iter().filter_map(|name| fleet.slot(name)).collect();
+        let mut survey = Self {
+            problem,
+            ranking: Ranking::new(problem.application, problem.placement, fleet),
+            kept: Vec::new(),
+            open: Vec::new(),
+            tally: Tally::default(),
+        };
+        for slot in matching(problem.placement, fleet).iter() {
+            let Some(candidate) = fleet.get(slot) else { continue };
+            survey.tally.matching += 1;
+            if current.has(slot) {
+                if may_stay(problem.placement, candidate) {
+                    let rank = survey.ranking.rank(slot, candidate, problem.requests);
+                    survey.kept.push(rank);
+                } else {
+                    survey.tally.tainted += 1;
+                }
+                continue;
+            }
+            match obstacle(problem, candidate) {
+                None => {
+                    let rank = survey.ranking.rank(slot, candidate, problem.requests);
+                    survey.open.push(rank);
+                }
+                Some(Obstacle::Tainted) => survey.tally.tainted += 1,
+                Some(Obstacle::Silent) => survey.tally.silent += 1,
+                Some(Obstacle::Full) => survey.tally.full += 1,
+            }
+        }
+        survey
+    }
+
+    /// How a cluster would rank if the application were not there, where it could come.
+    fn as_new(&self, slot: usize) -> Option<Rank> {
+        let candidate = self.problem.fleet.get(slot)?;
+        let is_open = obstacle(self.problem, candidate).is_none();
+        is_open.then(|| self.ranking.rank(slot, candidate, self.problem.requests))
+    }
+}
+
+/// The clusters that the rules let in: selector, regions, and a label for each spread.
+pub(super) fn matching(placement: &Placement, fleet: &Fleet) -> Bits {
+    let mut matching = fleet.matching(&placement.clusters);
+    if !placement.regions.is_empty() {
+        matching.intersect(&fleet.having_one_of("region", &placement.regions));
+    }
+    for spread in &placement.spread {
+        matching.intersect(&fleet.having(&spread.by));
+    }
+    matching
+}
+
+/// The worst taint that is not tolerated, of those with one of `effects`.
+pub(super) fn untolerated<'a>(
+    placement: &Placement,
+    taints: &'a [Taint],
+    effects: &[TaintEffect],
+) -> Option<&'a Taint> {
+    let tolerated =
+        |taint: &Taint| placement.tolerations.iter().any(|toleration| toleration.tolerates(taint));
+    let counts = |taint: &&Taint| effects.contains(&taint.effect) && !tolerated(taint);
+    // NoExecute says more than NoSchedule.
+    taints.iter().filter(counts).max_by_key(|taint| taint.effect == TaintEffect::NoExecute)
+}
+
+pub(super) fn may_stay(placement: &Placement, candidate: &Candidate) -> bool {
+    candidate.taints.is_empty()
+        || untolerated(placement, &candidate.taints, &[TaintEffect::NoExecute]).is_none()
+}
+
+pub(super) fn obstacle(problem: &Problem<'_>, candidate: &Candidate) -> Option<Obstacle> {
+    const KEEP_AWAY: [TaintEffect; 2] = [TaintEffect::NoSchedule, TaintEffect::NoExecute];
+    if !candidate.taints.is_empty() && untolerated(problem.placement, &candidate.taints, &KEEP_AWAY).is_some()
+    {
+        return Some(Obstacle::Tainted);
+    }
+    if !candidate.is_heard() {
+        return Some(Obstacle::Silent);
+    }
+    // A cluster that has not said what it has counts as roomy; it only ranks later.
+    if candidate.free().is_some_and(|free| !free.covers(&problem.requests)) {
+        return Some(Obstacle::Full);
+    }
+    None
+}
+
+#[cfg(test)]
+#[path = "placement_properties.rs"]
+mod properties;
+#[cfg(test)]
+#[path = "placement_tests.rs"]
+mod tests;
