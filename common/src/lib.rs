@@ -15,6 +15,7 @@ pub mod document;
 pub mod event;
 pub mod field;
 pub mod health;
+pub mod identity;
 pub mod inventory;
 pub mod manifest;
 pub mod metadata;

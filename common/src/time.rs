@@ -18,6 +18,9 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp(pub String);
 
 impl Timestamp {
+    /// The Unix epoch.
+    pub const EPOCH: Self = Self(0);
+
     /// From milliseconds since the Unix epoch.
     ///
     /// # Errors
@@ -82,6 +85,39 @@ impl TryFrom<String> for Timestamp {
 impl From<Timestamp> for String {
     fn from(at: Timestamp) -> Self {
         at.to_string()
+    }
+}
+
+/// An instant on a machine's clock that never goes back and goes on while the machine sleeps. Leases are counted on it.
+///
+/// Instants of different machines, or from before a restart of the machine, have nothing to do with each other; so they
+/// are never written down or sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BootTime(Duration);
+
+impl BootTime {
+    /// The instant that is this long after the machine was started.
+    #[must_use]
+    pub const fn from_duration(since_start: Duration) -> Self {
+        Self(since_start)
+    }
+
+    /// The time that passed since `earlier`; zero where `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// This instant and `duration` more.
+    #[must_use]
+    pub const fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+
+    /// This instant and `duration` less; the start of the machine where that is before it.
+    #[must_use]
+    pub const fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
     }
 }
 
