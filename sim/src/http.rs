@@ -160,10 +160,7 @@ fn watching(shared: Arc<Shared>, watch: Watch, changed: Receiver<u64>) -> Respon
 impl Stream {
     /// The next chunk, as soon as there is one.
     async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if self.ended {
-                return None;
-            }
+        while !self.ended {
             self.changed.borrow_and_update();
             let now = Timestamp::now();
             let frames = self.shared.state().poll_watch(&mut self.watch, now);
@@ -171,13 +168,16 @@ impl Stream {
             if !frames.lines.is_empty() {
                 return Some(join(frames.lines));
             }
+            if self.ended {
+                break;
+            }
             let wait = frames.wake_at.and_then(|at| at.duration_since(now).try_into().ok());
-            let wait = wait.unwrap_or(std::time::Duration::from_secs(60));
             tokio::select! {
                 changed = self.changed.changed() => if changed.is_err() { return None },
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(wait.unwrap_or_default()) => {}
             }
         }
+        None
     }
 }
 

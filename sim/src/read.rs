@@ -35,7 +35,11 @@ impl View {
         if !self.metadata_only && *object.api_version == self.api_version {
             return object.bytes.clone();
         }
-        let mut value = object.value();
+        self.show(object.value())
+    }
+
+    /// The bytes of an object that is parsed already, in this view.
+    pub(crate) fn show(&self, mut value: Value) -> Bytes {
         if self.metadata_only {
             value = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
                 "metadata": value["metadata"]});

@@ -124,7 +124,7 @@ impl Watch {
         if kind == "DELETED" && event.change != Change::Deleted {
             let mut last = event.previous.as_ref()?.value();
             last["metadata"]["resourceVersion"] = json!(event.revision.to_string());
-            return Some(json_line(kind, &last));
+            return Some(line(kind, &self.start.view.show(last)));
         }
         Some(line(kind, &self.start.view.bytes(&event.object)))
     }

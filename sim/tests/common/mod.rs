@@ -19,7 +19,9 @@ pub async fn start_with(config: Config) -> (Cluster, Client) {
 }
 
 pub fn client(cluster: &Cluster) -> Client {
-    Client::try_from(ClientConfig::new(cluster.url().parse().unwrap())).unwrap()
+    let mut config = ClientConfig::new(cluster.url().parse().unwrap());
+    config.default_retry = false; // Tests count requests.
+    Client::try_from(config).unwrap()
 }
 
 pub fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
