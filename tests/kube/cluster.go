@@ -87,7 +87,7 @@ func (c *cluster) startAll(ctx context.Context) error {
 			}
 		}
 	}
-	return c.wait(ctx, "default service account and nodes", c.usable)
+	return c.wait(ctx, "the default service account and the nodes", c.usable)
 }
 
 // start runs one component, and for the two that others call it waits until
@@ -107,11 +107,14 @@ func (c *cluster) start(ctx context.Context, name string) error {
 	c.processes[name] = process
 	switch name {
 	case "etcd":
-		return c.waitFor(ctx, name, "etcd answers", c.etcdHealthy)
+		err = c.waitFor(ctx, name, "etcd to answer", c.etcdHealthy)
 	case "kube-apiserver":
-		return c.waitFor(ctx, name, "/readyz", c.apiserverReady)
+		err = c.waitFor(ctx, name, "the API server's /readyz", c.apiserverReady)
 	}
-	return nil
+	if err != nil {
+		process.kill() // so that it can be tried again
+	}
+	return err
 }
 
 // stop asks a component to end, as an operator would.
@@ -119,7 +122,7 @@ func (c *cluster) stop(name string) error {
 	if !c.processes[name].running() {
 		return fmt.Errorf("%s does not run", name)
 	}
-	c.processes[name].stop()
+	c.processes[name].stop(stopGrace)
 	return nil
 }
 
@@ -137,9 +140,9 @@ func (c *cluster) stopAll() {
 	defer c.ports.release()
 	var clients sync.WaitGroup
 	for _, name := range startOrder[2:] {
-		clients.Go(c.processes[name].stop)
+		clients.Go(func() { c.processes[name].stop(teardownGrace) })
 	}
 	clients.Wait()
-	c.processes["kube-apiserver"].stop()
-	c.processes["etcd"].stop()
+	c.processes["kube-apiserver"].stop(teardownGrace)
+	c.processes["etcd"].stop(teardownGrace)
 }

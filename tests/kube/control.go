@@ -7,7 +7,12 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 )
+
+// commandTimeout is for one command, so that a component which never becomes
+// ready cannot keep the next command waiting for ever.
+const commandTimeout = 90 * time.Second
 
 // answer is the one line that each command gets.
 type answer struct {
@@ -55,6 +60,8 @@ func serveCommands(ctx context.Context, lines <-chan string, cluster *cluster) {
 
 // obey carries out one line: a verb and the name of a component.
 func obey(ctx context.Context, line string, cluster *cluster) answer {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	verb, name, _ := strings.Cut(line, " ")
 	reply := answer{Command: verb, Component: name}
 	var err error

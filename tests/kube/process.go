@@ -9,8 +9,13 @@ import (
 	"time"
 )
 
-// stopGrace is how long a component may take to end by itself.
-const stopGrace = 5 * time.Second
+// How long a component may take to end by itself. The API server and etcd use
+// up what they get while a client holds a watch. When all ends, the data has no
+// reader any more, and tests should not wait.
+const (
+	stopGrace     = 5 * time.Second
+	teardownGrace = time.Second
+)
 
 // process is one running component. A nil process is one that never ran.
 type process struct {
@@ -70,14 +75,14 @@ func (p *process) running() bool {
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 // stop asks, waits, and then insists.
-func (p *process) stop() {
+func (p *process) stop(grace time.Duration) {
 	if !p.running() {
 		return
 	}
 	p.signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(stopGrace):
+	case <-time.After(grace):
 		p.kill()
 	}
 }

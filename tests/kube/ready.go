@@ -12,8 +12,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// pollInterval is short: a start is made of several waits one after another.
-const pollInterval = 50 * time.Millisecond
+const (
+	// Short, since a start is made of several waits one after another.
+	pollInterval = 50 * time.Millisecond
+	// One look may not hang, for then a component's death would go unseen.
+	probeTimeout = 2 * time.Second
+)
 
 // probe is one look at the cluster; nil means that the awaited is there.
 type probe func(context.Context) error
@@ -39,7 +43,7 @@ func (c *cluster) waitFor(ctx context.Context, component, what string, probe pro
 				return c.deathOf(name)
 			}
 		}
-		err := probe(ctx)
+		err := look(ctx, probe)
 		if err == nil {
 			return nil
 		}
@@ -49,6 +53,12 @@ func (c *cluster) waitFor(ctx context.Context, component, what string, probe pro
 		case <-ticker.C:
 		}
 	}
+}
+
+func look(ctx context.Context, probe probe) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return probe(ctx)
 }
 
 // deathOf explains an early end by the component's own last words.
