@@ -124,6 +124,17 @@ impl Application {
         self.metadata.key()
     }
 
+    /// The application as it may be shown: without the values of Secrets in inline manifests and patches.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mut shown = self.clone();
+        shown.spec.source = shown.spec.source.masked();
+        for patch in shown.spec.overrides.iter_mut().flat_map(|rule| &mut rule.patches) {
+            *patch = patch.masked();
+        }
+        shown
+    }
+
     /// Checks what types alone cannot hold.
     ///
     /// # Errors

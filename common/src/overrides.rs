@@ -3,11 +3,12 @@
 //! The change itself is made by [`crate::render`], the same on hub, agent and command line.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::manifest::ObjectKey;
+use crate::manifest::{self, ObjectKey};
 use crate::metadata::Labels;
 use crate::selector::Selector;
 
@@ -33,7 +34,7 @@ pub struct OverrideRule {
 }
 
 /// One patch of the objects that its target names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Patch {
     /// Which objects are patched; a patch that finds none is an error.
@@ -44,6 +45,29 @@ pub struct Patch {
     /// A JSON merge patch (RFC 7386).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge: Option<serde_json::Value>,
+}
+
+impl Patch {
+    /// The patch as it may be shown: one of Secrets without its values.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        if self.target.kind != "Secret" {
+            return self.clone();
+        }
+        Self {
+            target: self.target.clone(),
+            json: self.json.as_ref().map(manifest::masked_json_patch),
+            merge: self.merge.as_ref().map(manifest::masked_secret),
+        }
+    }
+}
+
+impl fmt::Debug for Patch {
+    /// As [`Patch::masked`], since it ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, json, merge } = self.masked();
+        f.debug_struct("Patch").field("target", &target).field("json", &json).field("merge", &merge).finish()
+    }
 }
 
 /// Which objects of a bundle are meant: every field that is there must match.

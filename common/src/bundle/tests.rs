@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -51,5 +52,18 @@ fn floats_stay_as_they_are() {
         let object = json!({"apiVersion": "example.com/v1", "kind": "A", "metadata": {"name": "a"}, "spec": {"f": float}});
         let bundle = Bundle::new(vec![Manifest::new(object).unwrap()]).unwrap();
         assert_eq!(Bundle::decode(&bundle.encode()).unwrap(), bundle, "{float}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic_and_none_but_canonical_ones_are_taken(at in 0_usize..200, byte in any::<u8>()) {
+        let bundle = Bundle::new(vec![config_map("a", "1"), config_map("b", "2")]).unwrap();
+        let mut bytes = bundle.encode();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        if let Ok(read) = Bundle::decode(&bytes) {
+            prop_assert_eq!(read.encode(), bytes);
+        }
     }
 }

@@ -49,12 +49,15 @@ pub(super) fn tidy(value: &mut Value, depth: usize) -> Result<(), FieldError> {
     Ok(())
 }
 
-/// Removes what only a server sets.
-pub(super) fn remove_server_fields(object: &mut Map<String, Value>) {
+/// Removes what only a server sets, and a namespace that names none.
+pub(super) fn remove_idle_fields(object: &mut Map<String, Value>) {
     object.remove("status");
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
         for field in SERVER_METADATA {
             metadata.remove(field);
+        }
+        if metadata.get("namespace").and_then(Value::as_str) == Some("") {
+            metadata.remove("namespace");
         }
     }
 }

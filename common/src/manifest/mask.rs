@@ -30,15 +30,36 @@ pub fn masked_pair(before: &Value, after: &Value) -> (Value, Value) {
     (masked(before), shown)
 }
 
+/// A Secret or a part of one, such as a merge patch, which need not say that it is a Secret.
+pub(crate) fn masked_secret(object: &Value) -> Value {
+    let mut shown = object.clone();
+    mask_secret(&mut shown, None);
+    shown
+}
+
+/// A JSON patch of a Secret: every value in it.
+pub(crate) fn masked_json_patch(patch: &Value) -> Value {
+    let mut shown = patch.clone();
+    for operation in shown.as_array_mut().into_iter().flatten() {
+        if let Some(value) = operation.get_mut("value") {
+            mask_one(value, None);
+        }
+    }
+    shown
+}
+
 fn mask(object: &mut Value, before: Option<&Value>) {
     if let Some(Value::Array(items)) = object.get_mut("items") {
         for (index, item) in items.iter_mut().enumerate() {
             mask(item, before.and_then(|list| list.get("items")?.get(index)));
         }
     }
-    if !is_secret(object) {
-        return;
+    if is_secret(object) {
+        mask_secret(object, before);
     }
+}
+
+fn mask_secret(object: &mut Value, before: Option<&Value>) {
     for field in SECRET_FIELDS {
         if let Some(content) = object.get_mut(field) {
             mask_all(content, before.and_then(|before| before.get(field)));

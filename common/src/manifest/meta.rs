@@ -55,7 +55,7 @@ fn identity(group: &str, kind: &str, metadata: &Fields) -> Result<ObjectKey, Fie
     }
     let name = required(metadata, "name", "expected the object's name")?;
     check_object_name(name).map_err(|problem| FieldError::new("name", problem))?;
-    let namespace = string(metadata, "namespace")?.filter(|namespace| !namespace.is_empty());
+    let namespace = string(metadata, "namespace")?;
     if let Some(namespace) = namespace {
         no_variable(namespace).and_then(|()| check_dns_label(namespace)).map_err(|problem| {
             FieldError::new("namespace", format!("{:?} is not valid: {problem}", shortened(namespace)))

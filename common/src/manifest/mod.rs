@@ -20,6 +20,7 @@ use crate::digest::Digest;
 use crate::field::FieldError;
 
 pub use mask::{MASK, MASK_CHANGED, masked, masked_pair};
+pub(crate) use mask::{masked_json_patch, masked_secret};
 pub use meta::{APPLICATION_LABEL, PROJECT_LABEL};
 pub(crate) use pod::{pod_spec, pod_spec_mut, repository};
 
@@ -102,7 +103,7 @@ impl Manifest {
             )
             .into());
         };
-        canonical::remove_server_fields(fields);
+        canonical::remove_idle_fields(fields);
         let (api_version, key) = meta::check(fields)?;
         canonical::check_data(&key, fields)?;
         lists::check(&key, &object)?;

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -24,7 +25,7 @@ fn a_key_is_everything_but_the_version() {
 fn what_only_a_server_sets_and_nulls_are_dropped_and_the_rest_stays() {
     let manifest = Manifest::new(json!({
         "apiVersion": "v1", "kind": "ServiceAccount", "status": {"x": 1}, "extra": null, "weight": 1.0, "list": [null],
-        "metadata": {"name": "a", "uid": "u", "resourceVersion": "1", "generation": 3, "creationTimestamp": null,
+        "metadata": {"name": "a", "namespace": "", "uid": "u", "resourceVersion": "1", "generation": 3, "creationTimestamp": null,
                      "selfLink": "/x", "managedFields": [{}], "finalizers": ["a/b"], "ownerReferences": [{"uid": "u"}]},
     }))
     .unwrap();
@@ -332,5 +333,90 @@ fn an_image_s_repository_has_neither_tag_nor_digest() {
         ("registry:5000/shop/cart:1@sha256:ab", "registry:5000/shop/cart"),
     ] {
         assert_eq!(repository(image), expected);
+    }
+}
+
+#[test]
+fn an_application_is_shown_without_the_values_of_its_secrets() {
+    let application: crate::application::Application = serde_json::from_value(json!({
+        "metadata": {"name": "shop"},
+        "spec": {
+            "source": {"inline": {"manifests": [secret(json!({"stringData": {"a": "hunter2"}}))]}},
+            "overrides": [{"patches": [
+                {"target": {"kind": "Secret"}, "merge": {"stringData": {"a": "hunter2"}}},
+                {"target": {"kind": "Secret"}, "json": [{"op": "add", "path": "/data/a", "value": "hunter2"}]},
+                {"target": {"kind": "ConfigMap"}, "merge": {"data": {"a": "shown"}}},
+            ]}],
+        },
+    }))
+    .unwrap();
+    let shown = serde_json::to_string(&application.masked()).unwrap();
+    assert!(!shown.contains("hunter2") && shown.contains("shown"), "{shown}");
+    let debug = format!("{application:?}");
+    assert!(!debug.contains("hunter2") && debug.contains("shown"), "{debug}");
+}
+
+/// Objects that are manifests or nearly so.
+fn any_object() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-zA-Z0-9=${}: \n]{0,12}".prop_map(Value::from),
+    ];
+    let words = [
+        "name",
+        "data",
+        "stringData",
+        "spec",
+        "template",
+        "containers",
+        "env",
+        "value",
+        "ports",
+        "containerPort",
+        "labels",
+        "metadata",
+        "replicas",
+        "x",
+    ];
+    let field = proptest::sample::select(words.to_vec()).prop_map(str::to_owned);
+    let body = leaf.prop_recursive(6, 48, 4, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map(field.clone(), inner, 0..5)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    });
+    let kinds = [
+        ("v1", "Secret"),
+        ("v1", "ConfigMap"),
+        ("v1", "Pod"),
+        ("apps/v1", "Deployment"),
+        ("example.com/v1", "A"),
+    ];
+    (proptest::sample::select(kinds.to_vec()), body).prop_map(|((api_version, kind), body)| {
+        let mut object = json!({});
+        if body.is_object() {
+            object = body;
+        }
+        json_patch::merge(
+            &mut object,
+            &json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}}),
+        );
+        object
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_canonical_form_is_its_own_and_survives_bytes(object in any_object()) {
+        if let Ok(manifest) = Manifest::new(object) {
+            let again = Manifest::new(manifest.object().clone()).unwrap();
+            prop_assert_eq!(&again, &manifest);
+            let bundle = crate::bundle::Bundle::new(vec![manifest]).unwrap();
+            prop_assert_eq!(crate::bundle::Bundle::decode(&bundle.encode()).unwrap(), bundle);
+        }
     }
 }

@@ -257,4 +257,22 @@ proptest! {
             render(&bundle, Inputs { override_: &other, namespace: None, create_namespace: false }).unwrap()
         );
     }
+
+    #[test]
+    fn no_changes_make_the_renderer_panic(
+        path in "(/[a-z0-9~-]{0,12}){0,5}", from in "(/[a-z0-9]{0,12}){0,3}", op in 0_usize..6, text in "[a-z${}:]{0,20}",
+    ) {
+        let op = ["add", "remove", "replace", "move", "copy", "test"][op];
+        let override_ = changes(json!({
+            "variables": {"REGION": text},
+            "patches": [
+                {"target": {"kind": "Deployment"}, "json": [{"op": op, "path": path, "from": from, "value": text}]},
+                {"target": {"kind": "ConfigMap"}, "merge": {"data": {text: null}, "x": [null, {"y": path}]}},
+            ],
+        }));
+        if let Ok(rendering) = rendered(&override_) {
+            prop_assert_eq!(rendering.manifests.len(), 3);
+            prop_assert_eq!(rendered(&override_).unwrap(), rendering);
+        }
+    }
 }
