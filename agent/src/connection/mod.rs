@@ -79,7 +79,8 @@ impl Connection {
                     let delay = pause.next();
                     tracing::warn!(%error, retry_in_ms = delay.as_millis(), "not connected to a hub");
                     // The next try begins with another hub.
-                    addresses.rotate_left(usize::from(addresses.len() > 1));
+                    let skip = usize::from(addresses.len() > 1);
+                    addresses.rotate_left(skip);
                     tokio::select! {
                         () = shutdown.cancelled() => return,
                         () = tokio::time::sleep(delay) => {}
@@ -143,7 +144,7 @@ impl Connection {
     ) -> Result<(), Error> {
         match message.message {
             Some(sync_response::Message::Welcome(welcome)) => {
-                let generation: Generation = welcome.generation.unwrap_or_default().into();
+                let generation = Generation::try_from(welcome.generation.unwrap_or_default())?;
                 heart.adopt(&welcome);
                 if generation.term < self.desired.generation().term {
                     tracing::error!(hub = %generation, agent = %self.desired.generation(), "the hub's term is older than one seen before; nothing of it is applied until its term is raised");
