@@ -1,0 +1,127 @@
+//! `nave delete`: applications, everywhere; join tokens.
+
+use nave_common::name::ApplicationKey;
+use serde_json::json;
+
+use super::changes::Changes;
+use super::target::{self, Kind};
+use super::waiting::{self, Awaited};
+use crate::args::{Delete, Global, WaitFor};
+use crate::client::Hub;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::load::{self, Loaded};
+use crate::output::{Printer, application_name};
+
+/// What is to be deleted.
+enum Doomed {
+    Applications(Vec<ApplicationKey>),
+    Tokens(Vec<String>),
+}
+
+pub(super) async fn run(global: &Global, delete: &Delete, printer: &mut Printer) -> Outcome {
+    let doomed = doomed(delete)?;
+    let hub = Hub::connect(global).await?;
+    let mut changes = Changes::new(delete.output, delete.dry_run);
+    let done = match doomed {
+        Doomed::Applications(keys) => applications(&hub, &keys, delete, printer, &mut changes).await,
+        Doomed::Tokens(ids) => tokens(&hub, &ids, delete, printer, &mut changes).await,
+    };
+    changes.finish(printer)?;
+    done
+}
+
+fn doomed(delete: &Delete) -> Outcome<Doomed> {
+    let project = &delete.project.project;
+    if !delete.files.is_empty() {
+        return load::load_documents(&delete.files, project)?
+            .iter()
+            .map(|loaded| match loaded {
+                Loaded::Application { application, .. } => Ok(application.key()),
+                Loaded::Cluster(cluster) => Err(cluster_stays(cluster.metadata.name.as_str())),
+            })
+            .collect::<Outcome<_>>()
+            .map(Doomed::Applications);
+    }
+    let (kind, names) = target::parse(&delete.what)?;
+    if names.is_empty() {
+        return Err(Failure::usage("no name is given; expected KIND NAME, such as application shop"));
+    }
+    match kind {
+        Kind::Application => {
+            let keys = names.iter().map(|name| target::application(name, project));
+            keys.collect::<Outcome<_>>().map(Doomed::Applications)
+        }
+        Kind::Token => Ok(Doomed::Tokens(names)),
+        Kind::Cluster => Err(cluster_stays(&names[0])),
+        Kind::Assignment | Kind::Event | Kind::Revision => {
+            Err(Failure::usage("only applications and tokens can be deleted"))
+        }
+    }
+}
+
+fn cluster_stays(name: &str) -> Failure {
+    Failure::failed(format!("cluster {name} cannot be deleted")).hint(
+        "to keep applications away from it, give it a taint with effect NoExecute (nave apply -f), then stop its agent",
+    )
+}
+
+async fn applications(
+    hub: &Hub,
+    keys: &[ApplicationKey],
+    delete: &Delete,
+    printer: &mut Printer,
+    changes: &mut Changes,
+) -> Outcome {
+    let mut awaited = Vec::new();
+    for key in keys {
+        let name = format!("application/{}", application_name(key));
+        match hub.delete_application(key, delete.dry_run).await {
+            Ok(deletion) => {
+                let more = json!({"changeId": deletion.change_id, "clusters": deletion.clusters});
+                let place = match deletion.clusters.as_slice() {
+                    [] => "deleted".to_owned(),
+                    clusters => format!("deleted (being removed from {})", clusters.join(", ")),
+                };
+                changes.tell(printer, &name, &place, more)?;
+                awaited.push(Awaited { key: key.clone(), sequence: 0 });
+            }
+            Err(failure) if delete.ignore_not_found && failure.is_not_found() => {
+                changes.tell(printer, &name, "not there", json!({}))?;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if delete.wait && !awaited.is_empty() {
+        let waiting = waiting::for_at_most(delete.timeout);
+        return waiting::all(hub, &awaited, WaitFor::Deleted, &waiting, printer, changes).await;
+    }
+    Ok(Exit::Done)
+}
+
+async fn tokens(
+    hub: &Hub,
+    ids: &[String],
+    delete: &Delete,
+    printer: &mut Printer,
+    changes: &mut Changes,
+) -> Outcome {
+    let known = if delete.dry_run { hub.tokens().await? } else { Vec::new() };
+    for id in ids {
+        let name = format!("token/{id}");
+        let result = if !delete.dry_run {
+            hub.delete_token(id).await
+        } else if known.iter().any(|token| token.id == *id) {
+            Ok(())
+        } else {
+            Err(Failure::failed(format!("there is no token {id}")).not_found())
+        };
+        match result {
+            Ok(()) => changes.tell(printer, &name, "deleted", json!({}))?,
+            Err(failure) if delete.ignore_not_found && failure.is_not_found() => {
+                changes.tell(printer, &name, "not there", json!({}))?;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,278 @@
+//! Waiting for applications: what `wait` does, and `apply`, `undo` and `delete` with `--wait`.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use nave_common::application::Application;
+use nave_common::health::Health;
+use nave_common::name::ApplicationKey;
+use nave_common::status::SyncState;
+use nave_common::time::HumanDuration;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::changes::Changes;
+use crate::args::{WaitFor, Waiting};
+use crate::client::{Change, Hub, Watch, WatchWhat};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::{Printer, Progress, application_name};
+
+/// How long after a broken watch the next one is opened.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// One application that is waited for.
+#[derive(Debug, Clone)]
+pub(super) struct Awaited {
+    pub(super) key: ApplicationKey,
+    /// What the hub says of an older write than this does not count.
+    pub(super) sequence: u64,
+}
+
+/// How an application stands beside what is waited for.
+#[derive(Debug, Clone, PartialEq)]
+enum Standing {
+    /// It is as it should be; what there is to say of it.
+    Met(String),
+    /// It is on its way.
+    NotYet(String),
+    /// It is wrong, and may stay so.
+    Troubled(String),
+    /// It cannot become what is waited for.
+    Hopeless(String),
+}
+
+/// How waiting for one application ended.
+struct Ended {
+    key: ApplicationKey,
+    exit: Exit,
+    state: String,
+}
+
+/// Waits for all of them at once, within one limit of time, and tells how each ended.
+pub(super) async fn all(
+    hub: &Hub,
+    awaited: &[Awaited],
+    condition: WaitFor,
+    waiting: &Waiting,
+    printer: &mut Printer,
+    changes: &mut Changes,
+) -> Outcome {
+    printer.flush()?;
+    let progress = RefCell::new(Progress::start(printer.is_quiet()));
+    let waits = awaited.iter().map(|awaited| {
+        let say = |state: &str| {
+            progress.borrow_mut().say(&format!("application/{}: {state}", application_name(&awaited.key)));
+        };
+        Wait { hub, awaited, condition, waiting, say }.run()
+    });
+    let ended = futures::future::join_all(waits).await;
+    drop(progress);
+    report(ended, condition, waiting, printer, changes)
+}
+
+fn report(
+    ended: Vec<Outcome<Ended>>,
+    condition: WaitFor,
+    waiting: &Waiting,
+    printer: &mut Printer,
+    changes: &mut Changes,
+) -> Outcome {
+    let word = word(condition);
+    let (mut exit, mut problems) = (Exit::Done, Vec::new());
+    for ended in ended {
+        let ended = ended?;
+        let name = format!("application/{}", application_name(&ended.key));
+        let met = ended.exit == Exit::Done;
+        let more = json!({"condition": word, "met": met, "state": ended.state});
+        match ended.exit {
+            Exit::Done => {
+                changes.tell(printer, &name, &format!("{word}{}", in_brackets(&ended.state)), more)?
+            }
+            other => {
+                if exit == Exit::Done {
+                    exit = other;
+                }
+                if changes.is_document() {
+                    changes.tell(printer, &name, &format!("not {word}"), more)?;
+                }
+                let when = match other {
+                    Exit::TimedOut => format!(" after {}", waiting.timeout),
+                    Exit::Degraded => format!(", and was not for {}", waiting.give_up_after),
+                    _ => String::new(),
+                };
+                problems.push(format!("{name} is not {word}{when}: {}", ended.state));
+            }
+        }
+    }
+    if exit == Exit::Done {
+        return Ok(exit);
+    }
+    Err(Failure::new(exit, problems.join("; ")).hint("see `nave describe application NAME`"))
+}
+
+fn word(condition: WaitFor) -> &'static str {
+    match condition {
+        WaitFor::Synced => "synced",
+        WaitFor::Healthy => "healthy",
+        WaitFor::Deleted => "deleted",
+    }
+}
+
+fn in_brackets(state: &str) -> String {
+    if state.is_empty() { String::new() } else { format!(" ({state})") }
+}
+
+/// The wait for one application.
+struct Wait<'a, Say> {
+    hub: &'a Hub,
+    awaited: &'a Awaited,
+    condition: WaitFor,
+    waiting: &'a Waiting,
+    say: Say,
+}
+
+impl<Say: Fn(&str)> Wait<'_, Say> {
+    async fn run(self) -> Outcome<Ended> {
+        let deadline = Instant::now() + self.waiting.timeout.0;
+        let ended = |exit, state| Ok(Ended { key: self.awaited.key.clone(), exit, state });
+        let what =
+            WatchWhat::Applications { project: None, selector: None, key: Some(self.awaited.key.clone()) };
+        let mut watch = Some(self.hub.watch(&what).await?);
+        let mut view = View::default();
+        let mut troubled_since: Option<Instant> = None;
+        loop {
+            let standing = view.standing(self.condition, self.awaited.sequence);
+            let troubled = matches!(standing, Standing::Troubled(_));
+            troubled_since = troubled.then(|| troubled_since.unwrap_or_else(Instant::now));
+            let give_up = troubled_since.map(|since| since + self.waiting.give_up_after.0);
+            let state = match standing {
+                Standing::Met(state) => return ended(Exit::Done, state),
+                Standing::Hopeless(state) => return ended(Exit::Failed, state),
+                Standing::NotYet(state) | Standing::Troubled(state) => state,
+            };
+            (self.say)(&state);
+            let until = give_up.map_or(deadline, |give_up| give_up.min(deadline));
+            match tokio::time::timeout_at(until, next(self.hub, &what, &mut watch)).await {
+                Ok(Ok(change)) => view.take(change, &self.awaited.key),
+                Ok(Err(failure)) => {
+                    view.is_complete = false;
+                    (self.say)(&format!("{}; trying again", failure.message().unwrap_or("the watch ended")));
+                }
+                Err(_) if troubled => return ended(Exit::Degraded, state),
+                Err(_) => return ended(Exit::TimedOut, state),
+            }
+        }
+    }
+}
+
+/// The next change; of a new watch where the last one broke.
+async fn next(hub: &Hub, what: &WatchWhat, watch: &mut Option<Watch>) -> Outcome<Change> {
+    let change = match watch {
+        Some(open) => open.next().await,
+        None => {
+            tokio::time::sleep(RETRY).await;
+            match hub.watch(what).await {
+                Ok(mut open) => {
+                    let change = open.next().await;
+                    *watch = Some(open);
+                    change
+                }
+                Err(failure) => Err(failure),
+            }
+        }
+    };
+    if change.is_err() {
+        *watch = None;
+    }
+    change
+}
+
+/// What is known of the application.
+#[derive(Debug, Default)]
+struct View {
+    application: Option<Box<Application>>,
+    /// Whether everything that is there has been told: what is not known then is not there.
+    is_complete: bool,
+}
+
+impl View {
+    fn take(&mut self, change: Change, key: &ApplicationKey) {
+        match change {
+            Change::Application(application) if application.key() == *key => {
+                self.application = Some(application);
+            }
+            Change::Deleted { application: Some(gone), .. } if gone == *key => self.application = None,
+            Change::Synced => self.is_complete = true,
+            _ => {}
+        }
+    }
+
+    fn standing(&self, condition: WaitFor, sequence: u64) -> Standing {
+        match (&self.application, condition) {
+            (None, _) if !self.is_complete => Standing::NotYet("asking the hub".into()),
+            (None, WaitFor::Deleted) => Standing::Met(String::new()),
+            (None, _) => Standing::Hopeless("it is not there".into()),
+            (Some(application), _) if application.metadata.sequence < sequence => {
+                Standing::NotYet("the hub is taking it in".into())
+            }
+            (Some(application), WaitFor::Deleted) => going(application),
+            (Some(application), WaitFor::Synced) => standing(application, false),
+            (Some(application), WaitFor::Healthy) => standing(application, true),
+        }
+    }
+}
+
+fn going(application: &Application) -> Standing {
+    let status = application.status.clone().unwrap_or_default();
+    if application.metadata.deleted_at.is_none() {
+        return Standing::NotYet("nobody has deleted it".into());
+    }
+    Standing::NotYet(format!(
+        "{} clusters have not let go of it yet",
+        status.removing_count + status.cluster_count
+    ))
+}
+
+/// How an application that should run stands.
+fn standing(application: &Application, wants_health: bool) -> Standing {
+    let status = application.status.clone().unwrap_or_default();
+    let why = if status.reason.is_empty() { String::new() } else { format!(": {}", status.reason) };
+    if application.metadata.deleted_at.is_some() {
+        return Standing::Hopeless("it is being deleted".into());
+    }
+    if status.unplaced_count > 0 {
+        let problem = status.placement_problems.first().map_or("", String::as_str);
+        return Standing::NotYet(format!("{} more clusters are wanted: {problem}", status.unplaced_count));
+    }
+    let counts = format!(
+        "{synced}/{all} in sync, {healthy}/{all} healthy",
+        synced = status.synced_count,
+        healthy = status.healthy_count,
+        all = status.cluster_count
+    );
+    let is_synced = status.sync == SyncState::Synced && status.cluster_count > 0;
+    // What is stopped on purpose is as well as it should be.
+    let is_healthy = status.health <= Health::Suspended;
+    if is_synced && (is_healthy || !wants_health) {
+        let plural = if status.cluster_count == 1 { "" } else { "s" };
+        return Standing::Met(format!("{} cluster{plural}", status.cluster_count));
+    }
+    if status.sync == SyncState::Suspended {
+        return Standing::Hopeless(format!("it is suspended (nave resume){why}"));
+    }
+    let is_troubled = matches!(status.sync, SyncState::Failed | SyncState::OutOfSync)
+        || wants_health && matches!(status.health, Health::Degraded | Health::Missing) && is_synced;
+    if is_troubled {
+        Standing::Troubled(format!("{counts}{why}"))
+    } else {
+        Standing::NotYet(format!("{counts}{why}"))
+    }
+}
+
+/// The default of how long to wait, for verbs that have no more to say about it.
+pub(super) fn for_at_most(timeout: HumanDuration) -> Waiting {
+    Waiting { timeout, give_up_after: timeout }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! Applications.
+
+use nave_common::application::Application;
+use nave_common::manifest::masked;
+use nave_common::source::Source;
+use serde_json::Value;
+
+use super::{application_name, key_cells, key_columns, labels_text};
+use crate::exit::Outcome;
+use crate::output::{Cell, Row, Shape, Tone, age, as_resource};
+
+impl Row for Application {
+    fn columns(shape: &Shape) -> Vec<&'static str> {
+        let mut columns = key_columns(shape, "NAME");
+        columns.extend(["REVISION", "CLUSTERS", "SYNC", "HEALTH", "AGE"]);
+        if shape.wide {
+            columns.extend(["HEARD", "NAMESPACE", "ORIGIN", "LABELS", "REASON"]);
+        }
+        columns
+    }
+
+    fn cells(&self, shape: &Shape) -> Vec<Cell> {
+        let status = self.status.clone().unwrap_or_default();
+        let wanted = status.cluster_count.saturating_add(status.unplaced_count);
+        let is_met = status.synced_count == wanted;
+        let mut cells = key_cells(&self.key(), shape);
+        cells.extend([
+            Cell::new(if status.revision == 0 { String::new() } else { status.revision.to_string() }),
+            Cell::toned(
+                format!("{}/{wanted}", status.synced_count),
+                if is_met { Tone::Plain } else { Tone::Busy },
+            ),
+            if self.metadata.deleted_at.is_some() {
+                Cell::toned("Deleting", Tone::Busy)
+            } else {
+                Cell::state(status.sync)
+            },
+            Cell::state(status.health),
+            Cell::new(age(self.metadata.created_at, shape.now)),
+        ]);
+        if shape.wide {
+            cells.extend([
+                Cell::new(age(status.observed_at, shape.now)),
+                Cell::new(self.spec.namespace.as_ref().map(ToString::to_string).unwrap_or_default()),
+                Cell::new(status.origin),
+                Cell::new(labels_text(&self.metadata.labels)),
+                Cell::new(status.reason),
+            ]);
+        }
+        cells
+    }
+
+    fn name(&self) -> String {
+        format!("application/{}", application_name(&self.key()))
+    }
+
+    /// With the values of Secrets that stand in it masked.
+    fn document(&self) -> Outcome<Value> {
+        let mut shown = self.clone();
+        if let Source::Inline(inline) = &mut shown.spec.source {
+            for manifest in &mut inline.manifests {
+                *manifest = masked(manifest);
+            }
+        }
+        as_resource("Application", &shown)
+    }
+}

@@ -1,0 +1,86 @@
+//! Clusters.
+
+use nave_common::cluster::Cluster;
+use nave_common::resources::Resources;
+use serde_json::Value;
+
+use super::labels_text;
+use crate::exit::Outcome;
+use crate::output::{Cell, Row, Shape, Tone, age, as_resource};
+
+impl Row for Cluster {
+    fn columns(shape: &Shape) -> Vec<&'static str> {
+        let mut columns =
+            vec!["NAME", "REGION", "STATUS", "HEARD", "NODES", "VERSION", "APPS", "TAINTS", "AGE"];
+        if shape.wide {
+            columns.extend(["CPU", "MEMORY", "AGENT", "LABELS", "PROBLEM"]);
+        }
+        columns
+    }
+
+    fn cells(&self, shape: &Shape) -> Vec<Cell> {
+        let status = self.status.clone().unwrap_or_default();
+        let seen = status.observed.clone().unwrap_or_default();
+        let label = |key: &str| self.metadata.labels.get(key).cloned().unwrap_or_default();
+        let nodes = format!("{}/{}", seen.ready_node_count, seen.node_count);
+        let is_sick = seen.problem.is_some();
+        let mut cells = vec![
+            Cell::new(self.metadata.name.as_str()),
+            Cell::new(label("region")),
+            if is_sick { Cell::toned("Sick", Tone::Bad) } else { Cell::state(status.liveness) },
+            Cell::new(age(status.last_heard_at, shape.now)),
+            if status.observed.is_none() {
+                Cell::new("")
+            } else {
+                let all_are_ready = seen.ready_node_count == seen.node_count;
+                Cell::toned(nodes, if all_are_ready { Tone::Plain } else { Tone::Busy })
+            },
+            Cell::new(seen.kubernetes_version),
+            Cell::new(status.application_count.to_string()),
+            Cell::new(self.taints_text()),
+            Cell::new(age(self.metadata.created_at, shape.now)),
+        ];
+        if shape.wide {
+            cells.extend([
+                Cell::new(used(status.requested, seen.allocatable, |resources| resources.cpu_millicores)),
+                Cell::new(used(status.requested, seen.allocatable, |resources| resources.memory_bytes)),
+                Cell::new(seen.agent_version),
+                Cell::new(labels_text(&self.metadata.labels)),
+                Cell::toned(seen.problem.unwrap_or_default(), Tone::Bad),
+            ]);
+        }
+        cells
+    }
+
+    fn name(&self) -> String {
+        format!("cluster/{}", self.metadata.name)
+    }
+
+    fn document(&self) -> Outcome<Value> {
+        as_resource("Cluster", self)
+    }
+}
+
+/// What a cluster's row says of its taints.
+trait TaintsText {
+    fn taints_text(&self) -> String;
+}
+
+impl TaintsText for Cluster {
+    /// `maintenance:NoSchedule,spot=yes:NoExecute`
+    fn taints_text(&self) -> String {
+        let taint = |taint: &nave_common::placement::Taint| {
+            let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
+            format!("{}{value}:{:?}", taint.key, taint.effect)
+        };
+        self.spec.taints.iter().map(taint).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// `41%` of what there is to give is requested; nothing where nothing is known to be there.
+fn used(requested: Resources, allocatable: Resources, part: impl Fn(Resources) -> u64) -> String {
+    match part(allocatable) {
+        0 => String::new(),
+        all => format!("{}%", u128::from(part(requested)) * 100 / u128::from(all)),
+    }
+}
