@@ -1,2 +1,43 @@
 //! The `nave-hub` binary.
-fn main() {}
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use nave_common::runtime::{shutdown, telemetry};
+use nave_hub::config::arguments::{Arguments, Command, InitArguments, RunArguments};
+use nave_hub::{Config, Hub, init};
+
+fn main() -> anyhow::Result<()> {
+    let typed = Arguments::parse();
+    match typed.command {
+        Some(Command::Init(arguments)) => make_ready(&arguments),
+        Some(Command::Run(arguments)) => run(arguments),
+        None => run(typed.run),
+    }
+}
+
+fn make_ready(arguments: &InitArguments) -> anyhow::Result<()> {
+    let mut config = Config::new(&arguments.data_dir);
+    config.advertise.clone_from(&arguments.addresses);
+    config.check()?;
+    if config.advertise.is_empty() {
+        config.advertise.push(format!("127.0.0.1:{}", config.listen.port()));
+    }
+    let context = init::init(&config.data_dir, &config.advertise)?;
+    println!("The hub in {} is ready.", config.data_dir.display());
+    println!("The administrator's context is in {}: keep it safe.", context.display());
+    Ok(())
+}
+
+#[tokio::main]
+async fn run(arguments: RunArguments) -> anyhow::Result<()> {
+    let (config, log) = arguments.resolve()?;
+    telemetry::init(log.format.name(), &log.level)?;
+    let stop = shutdown::on_signal();
+    let mut hub = Hub::start(config).await.context("the hub does not start")?;
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        failed = hub.failed() => Some(failed),
+    };
+    hub.shutdown().await;
+    failed.map_or(Ok(()), |failed| Err(anyhow::anyhow!(failed)))
+}

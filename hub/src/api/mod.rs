@@ -1,0 +1,228 @@
+//! FleetService: what people, pipelines and tools call.
+//!
+//! Place in the flow: `api -> store`. One file per noun. Each call is: who may, what is asked, then either a look into
+//! the world, or a write with compare that is answered once it is durable and the world shows it. Nothing here decides
+//! where anything runs.
+
+mod application;
+mod apply;
+mod assignment;
+mod bundle;
+pub mod call;
+mod change;
+mod cluster;
+mod event;
+mod hub;
+mod page;
+mod preview;
+mod read;
+mod render;
+mod revision;
+mod source;
+mod token;
+mod view;
+mod watch;
+mod watched;
+
+use std::sync::Arc;
+
+use nave_proto::v1;
+use nave_proto::v1::fleet_service_server::FleetService;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::auth::access::Verb;
+use crate::error::Error;
+use crate::parts::Parts;
+use call::Call;
+
+/// FleetService.
+#[derive(Debug, Clone)]
+pub struct Fleet {
+    parts: Arc<Parts>,
+}
+
+impl Fleet {
+    /// The service of one hub.
+    #[must_use]
+    pub fn new(parts: Arc<Parts>) -> Self {
+        Self { parts }
+    }
+}
+
+fn answer<T>(result: Result<T, Error>) -> Result<Response<T>, Status> {
+    Ok(Response::new(result?))
+}
+
+#[tonic::async_trait]
+impl FleetService for Fleet {
+    async fn get_hub(
+        &self,
+        request: Request<v1::GetHubRequest>,
+    ) -> Result<Response<v1::GetHubResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(Ok(hub::get(&self.parts)))
+    }
+
+    async fn apply_application(
+        &self,
+        request: Request<v1::ApplyApplicationRequest>,
+    ) -> Result<Response<v1::ApplyApplicationResponse>, Status> {
+        let call = Call::open(&request, Verb::Deploy)?;
+        answer(apply::apply(&self.parts, &call, request.into_inner()).await)
+    }
+
+    async fn get_application(
+        &self,
+        request: Request<v1::GetApplicationRequest>,
+    ) -> Result<Response<v1::GetApplicationResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(application::get(&self.parts, request.into_inner()))
+    }
+
+    async fn list_applications(
+        &self,
+        request: Request<v1::ListApplicationsRequest>,
+    ) -> Result<Response<v1::ListApplicationsResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(application::list(&self.parts, request.into_inner()))
+    }
+
+    async fn delete_application(
+        &self,
+        request: Request<v1::DeleteApplicationRequest>,
+    ) -> Result<Response<v1::DeleteApplicationResponse>, Status> {
+        let call = Call::open(&request, Verb::Deploy)?;
+        answer(application::delete(&self.parts, &call, request.into_inner()).await)
+    }
+
+    async fn suspend_application(
+        &self,
+        request: Request<v1::SuspendApplicationRequest>,
+    ) -> Result<Response<v1::SuspendApplicationResponse>, Status> {
+        let call = Call::open(&request, Verb::Deploy)?;
+        answer(application::suspend(&self.parts, &call, request.into_inner()).await)
+    }
+
+    async fn explain_placement(
+        &self,
+        request: Request<v1::ExplainPlacementRequest>,
+    ) -> Result<Response<v1::ExplainPlacementResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(application::explain(&self.parts, request.into_inner()))
+    }
+
+    async fn diff_application(
+        &self,
+        request: Request<v1::DiffApplicationRequest>,
+    ) -> Result<Response<v1::DiffApplicationResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(render::diff(&self.parts, request.into_inner()).await)
+    }
+
+    async fn render_application(
+        &self,
+        request: Request<v1::RenderApplicationRequest>,
+    ) -> Result<Response<v1::RenderApplicationResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(render::render(&self.parts, request.into_inner()).await)
+    }
+
+    async fn list_revisions(
+        &self,
+        request: Request<v1::ListRevisionsRequest>,
+    ) -> Result<Response<v1::ListRevisionsResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(revision::list(&self.parts, request.into_inner()))
+    }
+
+    async fn undo_application(
+        &self,
+        request: Request<v1::UndoApplicationRequest>,
+    ) -> Result<Response<v1::UndoApplicationResponse>, Status> {
+        let call = Call::open(&request, Verb::Deploy)?;
+        answer(revision::undo(&self.parts, &call, request.into_inner()).await)
+    }
+
+    async fn upload_bundle(
+        &self,
+        request: Request<Streaming<v1::UploadBundleRequest>>,
+    ) -> Result<Response<v1::UploadBundleResponse>, Status> {
+        Call::open(&request, Verb::Deploy)?;
+        answer(bundle::upload(&self.parts, request.into_inner()).await)
+    }
+
+    async fn apply_cluster(
+        &self,
+        request: Request<v1::ApplyClusterRequest>,
+    ) -> Result<Response<v1::ApplyClusterResponse>, Status> {
+        let call = Call::open(&request, Verb::Administer)?;
+        answer(cluster::apply(&self.parts, &call, request.into_inner()).await)
+    }
+
+    async fn get_cluster(
+        &self,
+        request: Request<v1::GetClusterRequest>,
+    ) -> Result<Response<v1::GetClusterResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(cluster::get(&self.parts, request.get_ref()))
+    }
+
+    async fn list_clusters(
+        &self,
+        request: Request<v1::ListClustersRequest>,
+    ) -> Result<Response<v1::ListClustersResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(cluster::list(&self.parts, request.into_inner()))
+    }
+
+    async fn list_assignments(
+        &self,
+        request: Request<v1::ListAssignmentsRequest>,
+    ) -> Result<Response<v1::ListAssignmentsResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(assignment::list(&self.parts, request.into_inner()))
+    }
+
+    type WatchStream = watch::Responses;
+
+    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(watch::watch(&self.parts, request.into_inner()))
+    }
+
+    async fn list_events(
+        &self,
+        request: Request<v1::ListEventsRequest>,
+    ) -> Result<Response<v1::ListEventsResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(event::list(&self.parts, request.into_inner()))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<v1::CreateTokenRequest>,
+    ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        let call = Call::open(&request, Verb::Administer)?;
+        answer(token::create(&self.parts, &call, request.into_inner()).await)
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<v1::ListTokensRequest>,
+    ) -> Result<Response<v1::ListTokensResponse>, Status> {
+        Call::open(&request, Verb::Read)?;
+        answer(Ok(token::list(&self.parts)))
+    }
+
+    async fn delete_token(
+        &self,
+        request: Request<v1::DeleteTokenRequest>,
+    ) -> Result<Response<v1::DeleteTokenResponse>, Status> {
+        let call = Call::open(&request, Verb::Administer)?;
+        answer(
+            token::delete(&self.parts, &call, request.into_inner())
+                .await
+                .map(|()| v1::DeleteTokenResponse {}),
+        )
+    }
+}

@@ -1,0 +1,5 @@
+//! Who speaks and what he may: identities from certificates, enrolment by join tokens, access.
+
+pub mod access;
+pub mod enroll;
+pub mod peer;

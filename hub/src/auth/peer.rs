@@ -1,0 +1,155 @@
+//! Who is at the other end of a connection, as its certificate says.
+//!
+//! TLS has verified the certificate when it is read here, once for a connection. A resumed session repeats an old
+//! certificate, so its validity is looked at again at every call.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use nave_common::identity::{self, Identity, PeerCertificate};
+use nave_common::name::{ClusterName, UserName};
+use nave_common::time::Timestamp;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+use tonic::service::Interceptor;
+use tonic::{Request, Status};
+
+use crate::error::Error;
+
+/// Who is at the other end.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    address: SocketAddr,
+    who: Who,
+}
+
+#[derive(Debug, Clone)]
+enum Who {
+    /// No certificate was shown.
+    Nobody,
+    Known(Arc<PeerCertificate>),
+    /// A certificate was shown that this hub's authority signed and that names nobody.
+    Unreadable(String),
+}
+
+impl Peer {
+    /// The peer of a connection whose handshake is done.
+    #[must_use]
+    pub fn of(address: SocketAddr, stream: &TlsStream<TcpStream>) -> Self {
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let who = match certificate.map(|certificate| identity::read_certificate(certificate)) {
+            None => Who::Nobody,
+            Some(Ok(certificate)) => Who::Known(Arc::new(certificate)),
+            Some(Err(error)) => Who::Unreadable(error.to_string()),
+        };
+        Self { address, who }
+    }
+
+    fn identity(&self, now: Timestamp) -> Result<&Identity, Error> {
+        match &self.who {
+            Who::Nobody => Err(Error::Unauthenticated(
+                "no certificate was shown; expected one that this hub signed".into(),
+            )),
+            Who::Unreadable(why) => Err(Error::Unauthenticated(why.clone())),
+            Who::Known(certificate) if now > certificate.not_after => {
+                Err(Error::Unauthenticated(format!("the certificate ran out at {}", certificate.not_after)))
+            }
+            Who::Known(certificate) => Ok(&certificate.identity),
+        }
+    }
+}
+
+fn identity_of<T>(request: &Request<T>) -> Result<&Identity, Error> {
+    let peer = request.extensions().get::<Peer>();
+    let peer = peer.ok_or_else(|| Error::Unauthenticated("the connection has no TLS".into()))?;
+    peer.identity(Timestamp::now())
+}
+
+/// Where a request comes from.
+#[must_use]
+pub fn address<T>(request: &Request<T>) -> Option<SocketAddr> {
+    request.extensions().get::<Peer>().map(|peer| peer.address)
+}
+
+/// The person or pipeline that calls.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where it is nobody, [`Error::Denied`] where it is an agent.
+pub fn user<T>(request: &Request<T>) -> Result<UserName, Error> {
+    match identity_of(request)? {
+        Identity::User(name) => Ok(name.clone()),
+        other => {
+            Err(Error::Denied(format!("{other} may not call this: FleetService is for people and pipelines")))
+        }
+    }
+}
+
+/// The cluster whose agent calls.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where it is nobody, [`Error::Denied`] where it is no agent.
+pub fn cluster<T>(request: &Request<T>) -> Result<ClusterName, Error> {
+    match identity_of(request)? {
+        Identity::Cluster(name) => Ok(name.clone()),
+        other => Err(Error::Denied(format!("{other} may not call this: AgentService is for agents"))),
+    }
+}
+
+/// Lets people and pipelines through and nobody else: for services that do not ask themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct OnlyUsers;
+
+impl Interceptor for OnlyUsers {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        user(&request)?;
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nave_common::digest::Digest;
+    use tonic::Code;
+
+    use super::*;
+
+    fn request(who: Who) -> Request<()> {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Peer { address: ([127, 0, 0, 1], 1).into(), who });
+        request
+    }
+
+    fn known(identity: &str, not_after: Timestamp) -> Who {
+        Who::Known(Arc::new(PeerCertificate {
+            identity: identity.parse().unwrap(),
+            not_before: Timestamp::EPOCH,
+            not_after,
+            fingerprint: Digest::of(b""),
+        }))
+    }
+
+    #[test]
+    fn each_service_takes_its_own_callers() {
+        let later = Timestamp::now().plus(std::time::Duration::from_secs(60));
+        let (agent, person, hub) =
+            ("spiffe://nave/cluster/eu-1", "spiffe://nave/user/ana", "spiffe://nave/hub");
+        assert_eq!(cluster(&request(known(agent, later))).unwrap().as_str(), "eu-1");
+        assert_eq!(user(&request(known(person, later))).unwrap().as_str(), "ana");
+        for refused in [user(&request(known(agent, later))).err(), user(&request(known(hub, later))).err()] {
+            assert_eq!(refused.unwrap().code(), Code::PermissionDenied);
+        }
+        assert_eq!(cluster(&request(known(person, later))).unwrap_err().code(), Code::PermissionDenied);
+    }
+
+    #[test]
+    fn nobody_and_who_ran_out_are_not_known() {
+        for who in [
+            Who::Nobody,
+            Who::Unreadable("it names nobody".into()),
+            known("spiffe://nave/user/ana", Timestamp::EPOCH),
+        ] {
+            assert_eq!(user(&request(who)).unwrap_err().code(), Code::Unauthenticated);
+        }
+        assert_eq!(user(&Request::new(())).unwrap_err().code(), Code::Unauthenticated);
+    }
+}

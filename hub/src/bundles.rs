@@ -1,0 +1,209 @@
+//! Bundles: from blobs to checked manifests, and to the compressed bodies that agents fetch.
+//!
+//! Each is made once for however many ask at the same time, and kept while memory allows. A blob that is damaged is an
+//! error to whoever asks, never an empty bundle.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use nave_common::bundle::Bundle;
+use nave_common::digest::Digest;
+use tokio::sync::OnceCell;
+
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::store::blob::Blobs;
+
+/// zstd's own default: manifests are text and shrink to a tenth; higher levels cost much and gain little.
+const COMPRESSION_LEVEL: i32 = 3;
+/// A decoded bundle takes about this many times its bytes.
+const DECODED_FACTOR: usize = 4;
+
+/// All bundles of a hub. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Bundles {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    blobs: Arc<dyn Blobs>,
+    decoded: Shelf<Arc<Bundle>>,
+    compressed: Shelf<Bytes>,
+}
+
+impl Bundles {
+    /// The bundles kept in `blobs`, with `cache_bytes` of memory for those that are read often.
+    #[must_use]
+    pub fn new(blobs: Arc<dyn Blobs>, cache_bytes: usize) -> Self {
+        let (decoded, compressed) = (Shelf::new(cache_bytes / 4 * 3), Shelf::new(cache_bytes / 4));
+        Self { inner: Arc::new(Inner { blobs, decoded, compressed }) }
+    }
+
+    /// Keeps a checked bundle, durably.
+    ///
+    /// # Errors
+    /// Where the disk is full or fails.
+    pub async fn put(&self, bundle: Arc<Bundle>, encoded: Bytes) -> Result<Digest, Error> {
+        let size_bytes = encoded.len();
+        let digest = self.inner.blobs.put(encoded).await?;
+        self.inner.decoded.keep(digest, bundle, size_bytes * DECODED_FACTOR);
+        Ok(digest)
+    }
+
+    /// Whether there is such a bundle.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn contains(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.inner.blobs.contains(digest).await?)
+    }
+
+    /// The bundle of that digest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where there is none; else where it cannot be read.
+    pub async fn get(&self, digest: &Digest) -> Result<Arc<Bundle>, Error> {
+        let digest = *digest;
+        self.inner
+            .decoded
+            .get_or_make(digest, async {
+                let bytes = self.read(&digest).await?;
+                let size_bytes = bytes.len() * DECODED_FACTOR;
+                let bundle = blocking(move || Bundle::decode(&bytes)).await?.map_err(|error| {
+                    // It was checked when it came; so it was written by a release with other rules.
+                    Error::Internal(format!(
+                        "the stored bundle {digest} cannot be read: {error}; upload it again"
+                    ))
+                })?;
+                Ok((Arc::new(bundle), size_bytes))
+            })
+            .await
+    }
+
+    /// The body of that digest as agents fetch it: compressed with zstd.
+    ///
+    /// # Errors
+    /// As [`Bundles::get`].
+    pub async fn compressed(&self, digest: &Digest) -> Result<Bytes, Error> {
+        let digest = *digest;
+        self.inner
+            .compressed
+            .get_or_make(digest, async {
+                let bytes = self.read(&digest).await?;
+                let compressed = blocking(move || zstd::bulk::compress(&bytes, COMPRESSION_LEVEL)).await?;
+                let compressed = compressed.map_err(|error| {
+                    Error::Internal(format!("bundle {digest} cannot be compressed: {error}"))
+                })?;
+                let size_bytes = compressed.len();
+                Ok((Bytes::from(compressed), size_bytes))
+            })
+            .await
+    }
+
+    async fn read(&self, digest: &Digest) -> Result<Bytes, Error> {
+        let bytes = self.inner.blobs.get(digest).await?;
+        bytes.ok_or_else(|| {
+            Error::NotFound(format!("there is no bundle {digest}; upload it first (nave apply does that)"))
+        })
+    }
+}
+
+/// Values of one sort, each made once.
+#[derive(Debug)]
+struct Shelf<V> {
+    kept: Mutex<Cache<Digest, V>>,
+    /// What is being made; whoever else wants it waits for the same.
+    making: Mutex<HashMap<Digest, Arc<OnceCell<V>>>>,
+}
+
+impl<V: Clone> Shelf<V> {
+    fn new(limit_bytes: usize) -> Self {
+        Self { kept: Mutex::new(Cache::new(limit_bytes)), making: Mutex::default() }
+    }
+
+    fn keep(&self, digest: Digest, value: V, size_bytes: usize) {
+        lock(&self.kept).put(digest, value, size_bytes);
+    }
+
+    async fn get_or_make(
+        &self,
+        digest: Digest,
+        make: impl Future<Output = Result<(V, usize), Error>>,
+    ) -> Result<V, Error> {
+        if let Some(value) = lock(&self.kept).get(&digest) {
+            return Ok(value);
+        }
+        let cell = entry(&mut lock(&self.making), digest);
+        let made = cell
+            .get_or_try_init(|| async {
+                let (value, size_bytes) = make.await?;
+                self.keep(digest, value.clone(), size_bytes);
+                Ok(value)
+            })
+            .await
+            .cloned();
+        let mut making = lock(&self.making);
+        // Whoever comes after this finds it kept, or makes it again.
+        if making.get(&digest).is_some_and(|other| Arc::ptr_eq(other, &cell)) {
+            making.remove(&digest);
+        }
+        made
+    }
+}
+
+fn entry<K: Eq + Hash, V>(map: &mut HashMap<K, Arc<OnceCell<V>>>, key: K) -> Arc<OnceCell<V>> {
+    map.entry(key).or_insert_with(|| Arc::new(OnceCell::new())).clone()
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::Internal(format!("work on a bundle was broken off: {error}")))
+}
+
+/// Nothing under these locks panics half-way, so a poisoned one is as good as another.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::blob::folder::FolderBlobs;
+    use crate::store::disk::FreeSpace;
+
+    async fn bundles(folder: &std::path::Path) -> Bundles {
+        let blobs = FolderBlobs::open(folder, FreeSpace::reserve(0)).await.unwrap();
+        Bundles::new(Arc::new(blobs), 1 << 20)
+    }
+
+    fn bundle() -> Bundle {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
+        Bundle::from_objects([object]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_bundle_is_kept_read_and_compressed() {
+        let folder = tempfile::tempdir().unwrap();
+        let encoded = Bytes::from(bundle().encode());
+        let digest = bundles(folder.path()).await.put(Arc::new(bundle()), encoded.clone()).await.unwrap();
+        let again = bundles(folder.path()).await;
+        let (one, other) = tokio::join!(again.get(&digest), again.get(&digest));
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(Arc::ptr_eq(&one, &other) && *one == bundle());
+        let compressed = again.compressed(&digest).await.unwrap();
+        assert_eq!(zstd::bulk::decompress(&compressed, 1 << 20).unwrap(), encoded);
+    }
+
+    #[tokio::test]
+    async fn a_bundle_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = Digest::of(b"nothing");
+        let error = bundles(folder.path()).await.get(&missing).await.unwrap_err();
+        assert!(matches!(&error, Error::NotFound(text) if text.contains(&missing.to_string())), "{error}");
+    }
+}

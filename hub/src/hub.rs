@@ -1,0 +1,345 @@
+//! The hub as a whole: everything is put together here, started in order, and stopped in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nave_common::bundle::Bundle;
+use nave_common::context::Context;
+use nave_common::digest::Digest;
+use nave_common::runtime::tls;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::bundles::Bundles;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Config, StoreConfig};
+use crate::control::{BundleError, BundleSource, Control};
+use crate::error::with_causes;
+use crate::events;
+use crate::init::{self, Folder};
+use crate::listen::{self, Connection, Listener};
+use crate::metrics::Metrics;
+use crate::parts::Parts;
+use crate::session::registry::Registry;
+use crate::store::blob::folder::FolderBlobs;
+use crate::store::disk::FreeSpace;
+use crate::store::memory::MemoryStore;
+use crate::store::sled::{Options, SledStore};
+use crate::store::{self, Store};
+use crate::world::{self, World};
+use crate::{server, web};
+
+/// How long the hub's own certificate is valid. It is made at each start and again when half of that is over.
+const SERVER_VALIDITY: Duration = Duration::from_secs(90 * 86_400);
+/// What must stay free on the disk of the bundles.
+const FREE_BYTES: u64 = 64 << 20;
+/// How long the store may take to finish what it was given.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A running hub. Dropping it without [`Hub::shutdown`] leaves its tasks to the runtime's end.
+#[derive(Debug)]
+pub struct Hub {
+    parts: Arc<Parts>,
+    folder: Folder,
+    listen_address: SocketAddr,
+    http_address: SocketAddr,
+    break_off: CancellationToken,
+    tasks: JoinSet<()>,
+    failed: watch::Receiver<Option<String>>,
+}
+
+/// Why a hub does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting cannot work.
+    #[error("the configuration cannot be used: {0}")]
+    Config(#[from] config::Error),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Init(#[from] init::Error),
+    /// The store cannot be opened.
+    #[error("the store cannot be opened")]
+    Store(#[from] store::Error),
+    /// What the store holds cannot be read.
+    #[error("the store cannot be read")]
+    World(#[from] world::Error),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] tls::Error),
+    /// An address cannot be listened at.
+    #[error("cannot listen at {address}; is another hub running there?")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Reports to whoever waits for the hub that something of it has failed for good.
+type Failed = watch::Sender<Option<String>>;
+
+impl Hub {
+    /// Starts a hub: it serves when this returns.
+    ///
+    /// # Errors
+    /// Where the configuration cannot work, the data folder is new and may not be made ready, the store cannot be
+    /// read, or an address is taken.
+    pub async fn start(config: Config) -> Result<Self, Error> {
+        config.check()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let folder = Folder::new(&config.data_dir);
+        let authority = match folder.authority()? {
+            Some(authority) => authority,
+            None if config.init => folder.make_authority(clock.now())?,
+            None => return Err(init::Error::New(config.data_dir).into()),
+        };
+        let (socket, listen_address) = listen_at(config.listen)?;
+        let (http_socket, http_address) = listen_at(config.http_listen)?;
+        let addresses = addresses(&config, listen_address);
+        if config.init && !folder.admin_context().exists() {
+            folder.make_admin_context(&authority, &addresses, clock.now())?;
+        }
+        folder.update_admin_context(&addresses)?;
+        let (events, event_writer) = events::channel();
+        let shutdown = CancellationToken::new();
+        let parts = parts(&config, &folder, authority, addresses, clock, events, shutdown.clone()).await?;
+        let break_off = CancellationToken::new();
+        let (tls, acceptor) = watch::channel(acceptor(&parts)?);
+        let (failed_sender, failed) = watch::channel(None);
+        let mut tasks = JoinSet::new();
+        start_planning(&mut tasks, &parts, &failed_sender);
+        tasks.spawn(event_writer.run(parts.store.clone(), shutdown.clone()));
+        tasks.spawn(renew(parts.clone(), tls));
+        let listener = Listener {
+            socket,
+            tls: acceptor,
+            limits: config.limits.clone(),
+            shutdown: shutdown.clone(),
+            break_off: break_off.clone(),
+            metrics: parts.metrics.clone(),
+        };
+        start_serving(&mut tasks, &parts, listener.start(), http_socket, &failed_sender);
+        tracing::info!(
+            listen = %listen_address,
+            http = %http_address,
+            addresses = ?parts.addresses,
+            version = env!("CARGO_PKG_VERSION"),
+            "hub started"
+        );
+        Ok(Self { parts, folder, listen_address, http_address, break_off, tasks, failed })
+    }
+
+    /// Where agents and people connect.
+    #[must_use]
+    pub fn listen_address(&self) -> SocketAddr {
+        self.listen_address
+    }
+
+    /// What agents and people are told to connect to, each as `host:port`.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.parts.addresses
+    }
+
+    /// Where health and metrics are served.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// The file of the administrator's context.
+    #[must_use]
+    pub fn admin_context_file(&self) -> PathBuf {
+        self.folder.admin_context()
+    }
+
+    /// The administrator's context.
+    ///
+    /// # Errors
+    /// Where its file was taken away, as one should from a hub in use.
+    pub fn admin_context(&self) -> Result<Context, init::Error> {
+        self.folder.read_admin_context()
+    }
+
+    /// The hub's picture of everything; for tests and tools that link the hub.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.parts.world
+    }
+
+    /// Waits until something of the hub fails for good, and says what.
+    pub async fn failed(&mut self) -> String {
+        match self.failed.wait_for(Option::is_some).await {
+            Ok(failed) => failed.clone().unwrap_or_default(),
+            Err(_) => "the hub has stopped".to_owned(),
+        }
+    }
+
+    /// Stops: takes no new connections, tells those that are open, waits for them within bounds, then closes the store.
+    pub async fn shutdown(mut self) {
+        self.parts.shutdown.cancel();
+        self.parts.sessions.stop();
+        let timeout = self.parts.limits.shutdown_timeout;
+        let break_off = self.break_off.clone();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(timeout, all).await.is_err() {
+            tracing::warn!("some clients did not end in time; their connections are broken off");
+            break_off.cancel();
+            let rest = async { while self.tasks.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(timeout, rest).await;
+            self.tasks.abort_all();
+        }
+        match tokio::time::timeout(CLOSE_TIMEOUT, self.parts.store.close()).await {
+            Ok(Ok(())) => tracing::info!("hub stopped"),
+            Ok(Err(error)) => tracing::error!(error = %with_causes(&error), "the store did not close"),
+            Err(_) => tracing::error!("the store did not close in time"),
+        }
+    }
+}
+
+fn listen_at(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let socket = listen::bind(address).map_err(failed)?;
+    let found = socket.local_addr().map_err(failed)?;
+    Ok((socket, found))
+}
+
+/// What agents and people are told to connect to.
+fn addresses(config: &Config, listen: SocketAddr) -> Vec<String> {
+    if !config.advertise.is_empty() {
+        return config.advertise.clone();
+    }
+    if listen.ip().is_unspecified() {
+        tracing::warn!(
+            "no address is given: agents on other machines cannot be told where this hub is; use --address"
+        );
+        return vec![format!("127.0.0.1:{}", listen.port())];
+    }
+    vec![listen.to_string()]
+}
+
+async fn parts(
+    config: &Config,
+    folder: &Folder,
+    authority: tls::Authority,
+    addresses: Vec<String>,
+    clock: Arc<dyn Clock>,
+    events: events::Events,
+    shutdown: CancellationToken,
+) -> Result<Arc<Parts>, Error> {
+    let store: Arc<dyn Store> = match config.store {
+        StoreConfig::Sled { cache_bytes } => {
+            Arc::new(SledStore::open(Options { cache_bytes, ..Options::new(folder.store()) }).await?)
+        }
+        StoreConfig::Memory => Arc::new(MemoryStore::default()),
+    };
+    let blobs = FolderBlobs::open(folder.bundles(), FreeSpace::reserve(FREE_BYTES)).await?;
+    let options = world::Options { liveness_lease: config.liveness_lease };
+    let world = World::load(store.clone(), clock.clone(), options).await?;
+    Ok(Arc::new(Parts {
+        store,
+        world,
+        bundles: Bundles::new(Arc::new(blobs), config.limits.bundle_cache_bytes),
+        started_at: clock.now(),
+        clock,
+        metrics: Arc::new(Metrics::new()),
+        events,
+        authority,
+        addresses,
+        heartbeat_interval: config.heartbeat_interval,
+        liveness_lease: config.liveness_lease,
+        sessions: Arc::new(Registry::default()),
+        watch_places: Arc::new(Semaphore::new(config.limits.watches)),
+        fetch_places: Arc::new(Semaphore::new(config.limits.bundle_fetches)),
+        limits: config.limits.clone(),
+        shutdown,
+    }))
+}
+
+/// The world's feed and the planners.
+fn start_planning(tasks: &mut JoinSet<()>, parts: &Arc<Parts>, failed: &Failed) {
+    let (world, shutdown, failed_world) = (parts.world.clone(), parts.shutdown.clone(), failed.clone());
+    tasks.spawn(async move {
+        if let Err(error) = world.follow(shutdown).await {
+            fail(&failed_world, "the world is no longer fed", &error);
+        }
+    });
+    let control = Control::new(parts.world.clone(), Arc::new(parts.bundles.clone()));
+    let (shutdown, failed) = (parts.shutdown.clone(), failed.clone());
+    tasks.spawn(async move {
+        if let Err(error) = control.run(shutdown).await {
+            fail(&failed, "the planner stopped", &error);
+        }
+    });
+}
+
+/// The two servers.
+fn start_serving(
+    tasks: &mut JoinSet<()>,
+    parts: &Arc<Parts>,
+    connections: mpsc::Receiver<Connection>,
+    http_socket: TcpListener,
+    failed: &Failed,
+) {
+    let (web_parts, web_failed) = (parts.clone(), failed.clone());
+    tasks.spawn(async move {
+        let shutdown = web_parts.shutdown.clone();
+        if let Err(error) = web::serve(web_parts, http_socket, shutdown).await {
+            fail(&web_failed, "health and metrics are no longer served", &error);
+        }
+    });
+    let (parts, failed) = (parts.clone(), failed.clone());
+    tasks.spawn(async move {
+        let shutdown = parts.shutdown.clone();
+        if let Err(error) = server::serve(parts, connections, shutdown).await {
+            fail(&failed, "the server stopped", &error);
+        }
+    });
+}
+
+fn fail(failed: &Failed, what: &str, error: &dyn std::error::Error) {
+    let text = format!("{what}: {}", with_causes(error));
+    tracing::error!(error = text, "the hub failed");
+    failed.send_replace(Some(text));
+}
+
+/// TLS with a new certificate of the hub's own.
+fn acceptor(parts: &Parts) -> Result<TlsAcceptor, tls::Error> {
+    // Clients check the name that every hub has, so no address has to stand in it.
+    let own = parts.authority.server_certificate(&[], parts.now(), SERVER_VALIDITY)?;
+    let config = tls::server_config(parts.authority.certificate_pem(), &own)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Makes a new certificate of the hub's own long before the old one runs out.
+async fn renew(parts: Arc<Parts>, tls: watch::Sender<TlsAcceptor>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SERVER_VALIDITY / 2) => {}
+            () = parts.shutdown.cancelled() => return,
+        }
+        match acceptor(&parts) {
+            Ok(renewed) => {
+                tls.send_replace(renewed);
+            }
+            Err(error) => {
+                tracing::error!(error = %with_causes(&error), "the hub's certificate cannot be renewed")
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl BundleSource for Bundles {
+    async fn bundle(&self, digest: &Digest) -> Result<Arc<Bundle>, BundleError> {
+        self.get(digest).await.map_err(|error| BundleError(with_causes(&error)))
+    }
+}

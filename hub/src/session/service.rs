@@ -1,0 +1,79 @@
+//! AgentService: what agents call. Each call is who-may first, then handed on.
+
+use std::sync::Arc;
+
+use nave_common::assignment::Assignment;
+use nave_common::name::{ApplicationKey, ClusterName};
+use nave_proto::v1;
+use nave_proto::v1::agent_service_server::AgentService;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::outbox::{Outgoing, Shared, View};
+use super::{fetch, stream};
+use crate::auth::{enroll, peer};
+use crate::parts::Parts;
+use crate::world::World;
+
+/// AgentService.
+#[derive(Debug, Clone)]
+pub struct Agents {
+    parts: Arc<Parts>,
+    fetches: Arc<fetch::Counts>,
+}
+
+impl Agents {
+    /// The service of one hub.
+    #[must_use]
+    pub fn new(parts: Arc<Parts>) -> Self {
+        Self { parts, fetches: Arc::default() }
+    }
+}
+
+#[tonic::async_trait]
+impl AgentService for Agents {
+    async fn enroll(
+        &self,
+        request: Request<v1::EnrollRequest>,
+    ) -> Result<Response<v1::EnrollResponse>, Status> {
+        let address = peer::address(&request);
+        let answer = enroll::enroll(&self.parts, address, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+
+    type SyncStream = Outgoing<ClusterView>;
+
+    async fn sync(
+        &self,
+        request: Request<Streaming<v1::SyncRequest>>,
+    ) -> Result<Response<Self::SyncStream>, Status> {
+        let cluster = peer::cluster(&request)?;
+        let outbox = Shared::new(self.parts.metrics.clone());
+        let view = ClusterView { world: self.parts.world.clone(), cluster: cluster.clone() };
+        tokio::spawn(stream::run(self.parts.clone(), cluster, request.into_inner(), outbox.clone()));
+        Ok(Response::new(Outgoing::new(outbox, view)))
+    }
+
+    type FetchBundleStream = fetch::Chunks;
+
+    async fn fetch_bundle(
+        &self,
+        request: Request<v1::FetchBundleRequest>,
+    ) -> Result<Response<Self::FetchBundleStream>, Status> {
+        let cluster = peer::cluster(&request)?;
+        let chunks = fetch::fetch(&self.parts, &self.fetches, cluster, &request.into_inner()).await?;
+        Ok(Response::new(chunks))
+    }
+}
+
+/// What one cluster is told, as the world has it now.
+#[derive(Debug)]
+pub struct ClusterView {
+    world: World,
+    cluster: ClusterName,
+}
+
+impl View for ClusterView {
+    fn wanted(&self, key: &ApplicationKey) -> Option<Arc<Assignment>> {
+        self.world.read(|state| Some(state.assignment(&self.cluster, key)?.assignment.clone()))
+    }
+}
