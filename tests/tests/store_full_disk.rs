@@ -18,7 +18,10 @@ use nave_hub::store::sled::{Options, SledStore};
 use nave_hub::store::{Error, Key, Sequence, Store};
 use nave_tests::store_conformance::{PATIENCE, key, list_all, put};
 
-const DISK_BYTES: u64 = 24 << 20;
+const DISK_BYTES: u64 = 64 << 20;
+
+/// One test at a time: they start processes, and what a starting process inherits keeps files alive for a moment.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A mounted tmpfs, unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
@@ -62,7 +65,7 @@ fn options(disk: &SmallDisk, space: FreeSpace) -> Options {
         cache_bytes: 4 << 20,
         kept_journal_bytes: 4 << 20,
         space,
-        ballast_bytes: 4 << 20,
+        ballast_bytes: 16 << 20,
         ..Options::new(disk.path().join("store"))
     }
 }
@@ -105,6 +108,7 @@ async fn write_again(store: &SledStore, written: &mut BTreeMap<Key, Bytes>) {
 
 /// With a reserve the disk is never full to the last byte, and with none it is: both must hold.
 async fn a_full_disk_passes(space: FreeSpace) {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let Some(disk) = SmallDisk::mount() else { return };
     let mut written = BTreeMap::new();
     let store = SledStore::open(options(&disk, space.clone())).await.unwrap();
@@ -142,6 +146,7 @@ async fn writes_that_fail_half_way_are_undone_and_resume() {
 
 #[tokio::test]
 async fn a_store_closed_on_a_full_disk_is_whole_when_opened() {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let Some(disk) = SmallDisk::mount() else { return };
     let mut written = BTreeMap::new();
     let store = SledStore::open(options(&disk, FreeSpace::reserve(0))).await.unwrap();
@@ -156,6 +161,7 @@ async fn a_store_closed_on_a_full_disk_is_whole_when_opened() {
 
 #[tokio::test]
 async fn a_blob_that_does_not_fit_leaves_nothing_behind() {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let Some(disk) = SmallDisk::mount() else { return };
     let blobs = FolderBlobs::open(disk.path().join("blobs"), FreeSpace::reserve(0)).await.unwrap();
     // More than is free, although less than was measured: as when another fills the disk meanwhile.

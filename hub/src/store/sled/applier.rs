@@ -45,6 +45,14 @@ impl Applier {
             let commits =
                 match self.shared.recent.next_work(BATCH_BYTES, self.refusing.then_some(RETRY_INTERVAL)) {
                     Work::Apply(commits) => commits,
+                    Work::Check => {
+                        if let Err(error) = self.guarded(Self::sync)
+                            && self.recover(error).is_err()
+                        {
+                            return;
+                        }
+                        continue;
+                    }
                     Work::Idle => {
                         self.accept_again();
                         continue;

@@ -51,6 +51,8 @@ struct Inner {
     stalled: Option<Error>,
     /// True where the floor moved since the applier last looked.
     floor_moved: bool,
+    /// True where a reader saw the table fail.
+    doubted: bool,
     ended: bool,
 }
 
@@ -59,6 +61,8 @@ struct Inner {
 pub(super) enum Work {
     /// Put these commits into the table; none, where only the floor moved.
     Apply(Vec<Arc<Commit>>),
+    /// See whether the table still works.
+    Check,
     /// Nothing for as long as was to be waited.
     Idle,
     /// Everything is applied, and nothing more will come.
@@ -79,6 +83,7 @@ impl Recent {
             unapplied: HashMap::new(),
             stalled: None,
             floor_moved: false,
+            doubted: false,
             ended: false,
         };
         Self { inner: Mutex::new(inner), changed: Condvar::new(), tail: sender, kept_commit_count }
@@ -193,6 +198,9 @@ impl Recent {
                 inner.floor_moved = false;
                 return Work::Apply(commits);
             }
+            if std::mem::take(&mut inner.doubted) {
+                return Work::Check;
+            }
             if inner.ended {
                 return Work::End;
             }
@@ -227,6 +235,17 @@ impl Recent {
             let Some(commit) = inner.commits.pop_front_if(|commit| commit.sequence <= applied) else { break };
             inner.commits_bytes -= commit.size_bytes() + COMMIT_OVERHEAD_BYTES;
         }
+        self.changed.notify_all();
+    }
+
+    /// Why writes are refused, where they are.
+    pub(super) fn stalled(&self) -> Option<Error> {
+        lock(&self.inner).stalled.clone()
+    }
+
+    /// Has the applier look at the table: sled's background writes fail without anybody being told.
+    pub(super) fn doubt(&self) {
+        lock(&self.inner).doubted = true;
         self.changed.notify_all();
     }
 

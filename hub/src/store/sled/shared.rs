@@ -108,7 +108,8 @@ fn catch_up(table: &Table, mut meta: Meta, segments: &Segments, last: Sequence) 
 impl Shared {
     /// The table's handle, for one operation.
     pub(super) fn table(&self, doing: &'static str) -> Result<Table, Error> {
-        read(&self.table).clone().ok_or(Error::Closed { doing })
+        let table = read(&self.table).clone();
+        table.ok_or_else(|| self.recent.stalled().unwrap_or(Error::Closed { doing }))
     }
 
     pub(super) fn get(&self, key: &Key) -> Result<Option<Entry>, Error> {
@@ -128,9 +129,10 @@ impl Shared {
         for _ in 0..REOPEN_TRIES {
             // The handle is dropped before waiting, since the table cannot be opened again while anyone has one.
             match catch_unwind(AssertUnwindSafe(|| work(&self.table(doing)?))) {
-                Ok(Err(Error::Io { .. } | Error::Closed { .. })) => {}
+                Ok(Err(Error::Io { .. } | Error::Full { .. } | Error::Closed { .. })) | Err(_) => {
+                    self.recent.doubt()
+                }
                 Ok(result) => return result,
-                Err(_) => {}
             }
             if self.recent.wait_for_end(REOPEN_INTERVAL) {
                 break;
