@@ -212,6 +212,12 @@ impl Draft {
         })
     }
 
+    /// How many clusters are chosen.
+    #[must_use]
+    pub fn cluster_count(&self) -> usize {
+        self.groups.iter().map(|group| group.clusters.len()).sum()
+    }
+
     /// The clusters to which the application comes anew, on which room is then taken.
     pub fn arrivals<'a>(&'a self, told: &'a Told) -> impl Iterator<Item = &'a ClusterName> {
         let runs = |cluster: &ClusterName| {

@@ -100,7 +100,8 @@ impl Words<'_> {
             Some(percent) => {
                 let _ = write!(text, "; {percent} % free");
             }
-            None => text.push_str("; what it has free is not known"),
+            None if self.problem.requests != Resources::default() => text.push_str("; its room is not known"),
+            None => {}
         }
         text
     }
@@ -114,7 +115,7 @@ impl Words<'_> {
             {
                 return format!("matches; tainted {}, not tolerated; leaves", taint_text(taint));
             }
-            return format!("matches; {} are enough and others rank before it; leaves", self.count);
+            return format!("matches; enough others are chosen ({}); leaves", self.count);
         }
         match obstacle(self.problem, candidate) {
             Some(Obstacle::Tainted) => {
@@ -129,7 +130,7 @@ impl Words<'_> {
                 let free = candidate.free().unwrap_or_default();
                 format!("matches; no room: {}", short_of(self.problem.requests, free))
             }
-            None => format!("matches; {} are enough and others rank before it", self.count),
+            None => format!("matches; enough others are chosen ({})", self.count),
         }
     }
 }
@@ -211,7 +212,8 @@ fn short_of(wanted: Resources, free: Resources) -> String {
 }
 
 pub(super) fn too_few(wanted: usize, found: usize, tally: &Tally) -> String {
-    format!("{wanted} clusters are wanted, {found} can be had: {}", standing(tally))
+    let wanted = if wanted == 1 { "1 cluster is".to_owned() } else { format!("{wanted} clusters are") };
+    format!("{wanted} wanted, {found} can be had: {}", standing(tally))
 }
 
 pub(super) fn none(tally: &Tally) -> String {

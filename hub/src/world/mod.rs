@@ -134,9 +134,13 @@ impl World {
         self.0.registry.subscribe(interest)
     }
 
-    /// Notes how the planning of an application went.
-    pub(crate) fn set_placement(&self, key: &ApplicationKey, outcome: PlacementOutcome) {
-        self.change(|state, effects| effects.extend(state.set_placement(key, outcome)));
+    /// Notes how the planning of applications went.
+    pub(crate) fn set_placements(&self, outcomes: Vec<(ApplicationKey, PlacementOutcome)>) {
+        self.change(|state, effects| {
+            for (key, outcome) in outcomes {
+                effects.extend(state.set_placement(&key, outcome));
+            }
+        });
     }
 
     /// The clock by which this world goes.

@@ -95,6 +95,12 @@ impl State {
 }
 
 impl super::AssignmentEntry {
+    /// Whether the cluster is told to run something, and not to remove it.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        matches!(self.assignment.desired, Desired::Run(_))
+    }
+
     /// Whether the agent has completed the removal that is asked for: this one, and no earlier one.
     #[must_use]
     pub fn is_removed(&self) -> bool {

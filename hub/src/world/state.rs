@@ -251,7 +251,8 @@ impl State {
             }
             Record::Event(id, event) => {
                 self.events.insert(id, Arc::new(*event));
-                if self.events.len() > MAX_EVENT_COUNT {
+                // Control deletes what is past the count kept; this only bounds memory where it cannot.
+                if self.events.len() > 2 * MAX_EVENT_COUNT {
                     self.events.pop_first();
                 }
                 effects.push(Effect::Event);

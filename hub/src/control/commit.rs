@@ -1,0 +1,198 @@
+//! Committing plans: many applications' writes in few transactions, none of which holds if what was planned has changed.
+//!
+//! The first transaction raises the generation together with the first assignments that it orders; the others compare
+//! that generation and go out at the same time, so that ten thousand assignments cost two waits for the disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
+use nave_common::name::ApplicationKey;
+
+use crate::records::{self, Name, Record};
+use crate::store::{
+    self, Expect, MAX_TRANSACTION_BYTES, MAX_VALUE_BYTES, Sequence, Store, Transaction, Write,
+};
+
+/// Writes in one transaction: the store's bound, less the generation and some to spare.
+const MAX_WRITES: usize = 120;
+/// Bytes in one transaction: the store's bound, less room for the compares' keys.
+const MAX_BYTES: usize = MAX_TRANSACTION_BYTES - (128 << 10);
+/// Transactions in flight.
+const IN_FLIGHT: usize = 16;
+
+/// One application's writes.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) key: ApplicationKey,
+    /// The record that was planned.
+    pub(super) sequence: Sequence,
+    pub(super) writes: Vec<Write>,
+}
+
+impl Batch {
+    /// A write that no transaction takes, if there is one.
+    pub(super) fn oversized(&self) -> Option<&Write> {
+        self.writes.iter().find(|write| write.size_bytes() > MAX_VALUE_BYTES)
+    }
+}
+
+/// The generation that a commit starts from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Base {
+    pub(super) counter: u64,
+    pub(super) sequence: Sequence,
+}
+
+/// How a commit went.
+#[derive(Debug)]
+pub(super) struct Committed {
+    /// The generation after it.
+    pub(super) base: Base,
+    /// What the world must have seen before anything is planned again.
+    pub(super) seen: Sequence,
+    /// Applications that changed meanwhile; some of their writes may have been made.
+    pub(super) conflicted: BTreeSet<ApplicationKey>,
+}
+
+/// Some applications' writes that fit one transaction.
+#[derive(Debug, Default)]
+struct Part {
+    compares: BTreeMap<ApplicationKey, Sequence>,
+    writes: Vec<(ApplicationKey, Write)>,
+    size_bytes: usize,
+}
+
+/// Commits `batches` on `base`. With `raise`, the generation rises to the next, by which the assignments among the
+/// writes are stamped already.
+pub(super) async fn commit(
+    store: &dyn Store,
+    base: Base,
+    raise: bool,
+    batches: Vec<Batch>,
+) -> Result<Committed, Error> {
+    let mut committed = Committed { base, seen: base.sequence, conflicted: BTreeSet::new() };
+    let mut parts = pack(batches).into_iter();
+    let mut must_raise = raise;
+    while must_raise && let Some(part) = parts.next() {
+        let done = part.commit(store, base.sequence, Some(base.counter + 1)).await?;
+        if let Some(sequence) = done.sequence {
+            committed.base = Base { counter: base.counter + 1, sequence };
+            must_raise = false;
+        }
+        committed.add(done);
+    }
+    let sequence = committed.base.sequence;
+    let mut rest = futures::stream::iter(parts.map(|part| part.commit(store, sequence, None)))
+        .buffer_unordered(IN_FLIGHT);
+    while let Some(done) = rest.next().await {
+        committed.add(done?);
+    }
+    drop(rest);
+    if !committed.conflicted.is_empty() {
+        committed.seen = store.last_sequence().await?;
+    }
+    Ok(committed)
+}
+
+impl Committed {
+    fn add(&mut self, done: Done) {
+        self.seen = self.seen.max(done.sequence.unwrap_or_default());
+        self.conflicted.extend(done.conflicted);
+    }
+}
+
+/// How one transaction went.
+#[derive(Debug, Default)]
+struct Done {
+    /// Its commit; `None` where every application in it had changed.
+    sequence: Option<Sequence>,
+    conflicted: BTreeSet<ApplicationKey>,
+}
+
+impl Part {
+    /// Commits what still holds: an application that has changed is left out, and the others go on.
+    async fn commit(
+        mut self,
+        store: &dyn Store,
+        base: Sequence,
+        raise_to: Option<u64>,
+    ) -> Result<Done, Error> {
+        let mut done = Done::default();
+        while !self.writes.is_empty() {
+            match store.commit(self.transaction(base, raise_to)?).await {
+                Ok(sequence) => {
+                    done.sequence = Some(sequence);
+                    return Ok(done);
+                }
+                Err(store::Error::Conflict { key, .. }) => match Name::parse(&key)? {
+                    Some(Name::Application(key)) => {
+                        self.writes.retain(|(owner, _)| *owner != key);
+                        self.compares.remove(&key);
+                        done.conflicted.insert(key);
+                    }
+                    // Somebody else raised the generation: nothing of this was planned on what is there now.
+                    _ => {
+                        done.conflicted.extend(std::mem::take(&mut self.compares).into_keys());
+                        return Ok(done);
+                    }
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(done)
+    }
+
+    fn transaction(&self, base: Sequence, raise_to: Option<u64>) -> Result<Transaction, records::Error> {
+        let generation = Name::Generation.key()?;
+        let expect = if base == Sequence::ZERO { Expect::Absent } else { Expect::Sequence(base) };
+        let mut transaction = Transaction::new().expect(generation, expect);
+        for (key, sequence) in &self.compares {
+            let key = Name::Application(key.clone()).key()?;
+            transaction = transaction.expect(key, Expect::Sequence(*sequence));
+        }
+        transaction.writes = self.writes.iter().map(|(_, write)| write.clone()).collect();
+        if let Some(counter) = raise_to {
+            transaction.writes.push(Record::Generation(counter).write()?);
+        }
+        Ok(transaction)
+    }
+}
+
+fn pack(batches: Vec<Batch>) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut part = Part::default();
+    for batch in batches {
+        for write in batch.writes {
+            let size_bytes = write.size_bytes();
+            let is_full = part.writes.len() >= MAX_WRITES || part.size_bytes + size_bytes > MAX_BYTES;
+            if is_full && !part.writes.is_empty() {
+                parts.push(std::mem::take(&mut part));
+            }
+            part.compares.insert(batch.key.clone(), batch.sequence);
+            part.writes.push((batch.key.clone(), write));
+            part.size_bytes += size_bytes;
+        }
+    }
+    if !part.writes.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
+/// Why a commit failed; conflicts are no failure.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Record(#[from] records::Error),
+}
+
+impl From<Error> for super::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Store(error) => error.into(),
+            Error::Record(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Which applications are to be planned again.
+//!
+//! A heartbeat, a status or another application's change must not cost a plan of everything. So it is known of each
+//! application what would change its plan ([`Waits`]), and of each cluster what it was when it was last looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nave_common::name::{ApplicationKey, ClusterName};
+use nave_common::resources::Resources;
+use nave_common::status::Liveness;
+
+use super::news::News;
+use crate::plan::placement::Waits;
+use crate::store::Sequence;
+use crate::world::{AssignmentEntry, Changes, ClusterEntry, State, World};
+
+/// Clusters looked at under one hold of the world's lock.
+const CLUSTERS_AT_ONCE: usize = 32;
+
+/// The applications to plan, and what is needed to tell which.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    /// Those that a person or an agent waits for.
+    urgent: BTreeSet<ApplicationKey>,
+    /// Those whose surroundings changed, with the change that did it, if it has an identifier.
+    rest: BTreeMap<ApplicationKey, Option<Arc<str>>>,
+    clusters: BTreeMap<ClusterName, Seen>,
+    waits: BTreeMap<ApplicationKey, Waits>,
+}
+
+/// A cluster as it was when it was last looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    record: Sequence,
+    liveness: Liveness,
+    allocatable: Option<Resources>,
+}
+
+impl Seen {
+    fn of(entry: &ClusterEntry) -> Self {
+        Self {
+            record: entry.record.sequence,
+            liveness: entry.observed.liveness,
+            allocatable: entry.observed.observation.as_ref().map(|observation| observation.allocatable),
+        }
+    }
+
+    fn is_heard(&self) -> bool {
+        matches!(self.liveness, Liveness::Alive | Liveness::Suspect)
+    }
+}
+
+impl Dirty {
+    pub(super) fn is_empty(&self) -> bool {
+        self.urgent.is_empty() && self.rest.is_empty()
+    }
+
+    /// Marks every application, and looks at every cluster as if it had been there before.
+    pub(super) fn everything(&mut self, world: &World) {
+        world.read(|state| {
+            self.rest = state.applications().keys().map(|key| (key.clone(), None)).collect();
+            let applications = state.applications();
+            self.waits.retain(|key, _| applications.contains_key(key));
+            self.clusters =
+                state.clusters().iter().map(|(name, entry)| (name.clone(), Seen::of(entry))).collect();
+        });
+    }
+
+    /// Takes out at most `limit` applications, the urgent first, each with the change that made it dirty where that
+    /// was not its own.
+    pub(super) fn take(&mut self, limit: usize) -> Vec<(ApplicationKey, Option<Arc<str>>)> {
+        let mut taken = Vec::new();
+        while taken.len() < limit
+            && let Some(key) = self.urgent.pop_first()
+        {
+            self.rest.remove(&key);
+            taken.push((key, None));
+        }
+        while taken.len() < limit
+            && let Some(one) = self.rest.pop_first()
+        {
+            taken.push(one);
+        }
+        taken
+    }
+
+    /// Puts back an application that was taken and whose plan was not committed.
+    pub(super) fn again(&mut self, key: ApplicationKey) {
+        self.urgent.insert(key);
+    }
+
+    /// Notes what would change an application's plan.
+    pub(super) fn set_waits(&mut self, key: ApplicationKey, waits: Waits) {
+        if waits == Waits::default() {
+            self.waits.remove(&key);
+        } else {
+            self.waits.insert(key, waits);
+        }
+    }
+
+    /// Forgets an application that is gone.
+    pub(super) fn forget(&mut self, key: &ApplicationKey) {
+        self.waits.remove(key);
+    }
+
+    /// Marks those that wait for room: some was given back.
+    pub(super) fn room_freed(&mut self) {
+        for (key, _) in self.waits.iter().filter(|(_, waits)| waits.for_room) {
+            self.rest.entry(key.clone()).or_default();
+        }
+    }
+
+    /// Takes what changed in the world.
+    pub(super) fn note(&mut self, changes: &Changes, world: &World, news: &mut News) {
+        if changes.everything {
+            self.everything(world);
+        }
+        self.urgent.extend(changes.applications.iter().cloned());
+        self.urgent.extend(changes.assignments.iter().map(|(_, key)| key.clone()));
+        let names: Vec<&ClusterName> = changes.clusters.iter().collect();
+        for names in names.chunks(CLUSTERS_AT_ONCE) {
+            world.read(|state| {
+                for name in names {
+                    self.note_cluster(name, state, news);
+                }
+            });
+        }
+    }
+
+    fn note_cluster(&mut self, name: &ClusterName, state: &State, news: &mut News) {
+        let Some(entry) = state.clusters().get(name) else {
+            self.clusters.remove(name);
+            self.mark_told(name, state, None);
+            return;
+        };
+        let now = Seen::of(entry);
+        let before = self.clusters.insert(name.clone(), now);
+        news.note_cluster(name, before.map(|seen| seen.liveness), now.liveness);
+        let Some(before) = before.filter(|before| before.record == now.record) else {
+            let change_id = Some(entry.record.change_id.clone()).filter(|id| !id.is_empty());
+            self.mark_told(name, state, change_id.as_ref());
+            self.mark_waiting(name, state, change_id.as_ref(), |waits| waits.for_clusters);
+            return;
+        };
+        if now.is_heard() && !before.is_heard() {
+            self.mark_waiting(name, state, None, |waits| waits.for_heard);
+        }
+        if now.allocatable != before.allocatable {
+            self.mark_waiting(name, state, None, |waits| waits.for_room);
+        }
+    }
+
+    /// Marks the applications that the cluster is told about: its labels choose their changes, its taints may evict.
+    fn mark_told(&mut self, name: &ClusterName, state: &State, change_id: Option<&Arc<str>>) {
+        for key in state.assignments_in(name).into_iter().flat_map(BTreeMap::keys) {
+            self.rest.insert(key.clone(), change_id.cloned());
+        }
+    }
+
+    /// Marks the applications that wait for such a cluster, are not there yet and may come.
+    fn mark_waiting(
+        &mut self,
+        name: &ClusterName,
+        state: &State,
+        change_id: Option<&Arc<str>>,
+        waits_for: impl Fn(&Waits) -> bool,
+    ) {
+        let Some(entry) = state.clusters().get(name) else { return };
+        let labels = &entry.record.value.metadata.labels;
+        let told = state.assignments_in(name);
+        for (key, _) in self.waits.iter().filter(|(_, waits)| waits_for(waits)) {
+            let runs = told.and_then(|told| told.get(key)).is_some_and(AssignmentEntry::runs);
+            let matches = || {
+                let application = state.applications().get(key);
+                application.is_some_and(|stored| stored.value.spec.placement.clusters.matches(labels))
+            };
+            if !runs && matches() {
+                self.rest.insert(key.clone(), change_id.cloned());
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! News of clusters as events, and the end of old events.
+//!
+//! Half a fleet may come or go in one second. So news is gathered, written at most once a second, and told in one
+//! sentence where it is about many.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use nave_common::event::{Event, Severity};
+use nave_common::name::ClusterName;
+use nave_common::status::Liveness;
+use nave_common::time::Timestamp;
+use tokio::time::Instant;
+
+use super::{Error, events};
+use crate::records::{MAX_EVENT_COUNT, Name};
+use crate::store::{Transaction, Write};
+use crate::world::World;
+
+/// The least time between two writes of news.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The most clusters of which each gets an event of its own.
+const MAX_SINGLE: usize = 5;
+/// How many events more than are kept there may be before the oldest go.
+const SLACK: usize = 100;
+
+/// News that was not yet written.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    clusters: BTreeMap<What, BTreeSet<ClusterName>>,
+    /// Whether events came since the old ones were last looked at.
+    has_new_events: bool,
+    written_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Joined,
+    Lost,
+    Returned,
+}
+
+impl News {
+    /// Takes how a cluster was and is; `None` where it was not there.
+    pub(super) fn note_cluster(&mut self, name: &ClusterName, before: Option<Liveness>, now: Liveness) {
+        let what = match (before, now) {
+            (None, _) => What::Joined,
+            (Some(Liveness::Lost), Liveness::Alive | Liveness::Suspect) => What::Returned,
+            (Some(before), Liveness::Lost) if before != Liveness::Lost => What::Lost,
+            _ => return,
+        };
+        self.clusters.entry(what).or_default().insert(name.clone());
+    }
+
+    /// Takes how many events are new.
+    pub(super) fn note_events(&mut self, count: u64) {
+        self.has_new_events |= count > 0;
+    }
+
+    /// When there is something to write; `None` where there is nothing.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        let has_news = !self.clusters.is_empty() || self.has_new_events;
+        has_news.then(|| self.written_at.map_or_else(Instant::now, |at| at + INTERVAL))
+    }
+
+    /// Writes what is due, and deletes the oldest events where there are too many.
+    pub(super) async fn write(&mut self, world: &World) -> Result<(), Error> {
+        if self.due_at().is_none_or(|at| at > Instant::now()) {
+            return Ok(());
+        }
+        self.written_at = Some(Instant::now());
+        self.has_new_events = false;
+        let (expired, has_more) = expired(world)?;
+        let mut writes = self.take(world.clock().now())?;
+        writes.extend(expired);
+        self.has_new_events = has_more;
+        if !writes.is_empty() {
+            world.store().commit(Transaction { compares: Vec::new(), writes }).await?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, now: Timestamp) -> Result<Vec<Write>, Error> {
+        let mut writes = Vec::new();
+        for (what, names) in std::mem::take(&mut self.clusters) {
+            let names: Vec<&ClusterName> = names.iter().collect();
+            if names.len() <= MAX_SINGLE {
+                for name in names {
+                    writes.push(events::write(what.event(&[name], now))?);
+                }
+            } else {
+                writes.push(events::write(what.event(&names, now))?);
+            }
+        }
+        Ok(writes)
+    }
+}
+
+/// The deletions of the oldest events past the count kept, and whether there are more.
+fn expired(world: &World) -> Result<(Vec<Write>, bool), Error> {
+    world.read(|state| {
+        let excess = state.events().len().saturating_sub(MAX_EVENT_COUNT);
+        if excess < SLACK {
+            return Ok((Vec::new(), false));
+        }
+        let oldest = state.events().keys().take(SLACK);
+        let writes = oldest.map(|id| Ok(Name::Event(*id).delete()?)).collect::<Result<_, Error>>()?;
+        Ok((writes, excess >= 2 * SLACK))
+    })
+}
+
+impl What {
+    fn event(self, names: &[&ClusterName], now: Timestamp) -> Event {
+        let (severity, reason, text) = match self {
+            Self::Joined => (Severity::Normal, "ClusterJoined", "joined the fleet"),
+            Self::Lost => {
+                (Severity::Warning, "ClusterLost", "is no longer heard: its liveness lease is over")
+            }
+            Self::Returned => (Severity::Normal, "ClusterReturned", "is heard again"),
+        };
+        let (message, cluster) = match names {
+            [name] => (format!("{name} {text}"), Some((*name).clone())),
+            _ => (format!("{} clusters: each {text}: {}", names.len(), events::list(names)), None),
+        };
+        Event {
+            at: now,
+            severity,
+            reason: reason.to_owned(),
+            message,
+            application: None,
+            cluster,
+            change_id: String::new(),
+        }
+    }
+}

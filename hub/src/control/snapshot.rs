@@ -1,0 +1,87 @@
+//! What is taken out of the world for one round of planning: shared pieces, so that the lock is held for moments.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use nave_common::application::Application;
+use nave_common::assignment::{Desired, Generation};
+use nave_common::name::{ApplicationKey, ClusterName};
+use nave_common::revision::Revision;
+
+use crate::plan::assign::{Inputs, Told};
+use crate::plan::fleet::Fleet;
+use crate::store::Sequence;
+use crate::world::{State, Stored};
+
+/// The world as one round sees it.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) generation: Generation,
+    pub(super) generation_sequence: Sequence,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) jobs: Vec<Job>,
+}
+
+/// One application to plan.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) key: ApplicationKey,
+    pub(super) application: Stored<Application>,
+    pub(super) change_id: Arc<str>,
+    pub(super) revision: Option<Arc<Revision>>,
+    pub(super) revisions: Vec<u64>,
+    pub(super) told: Arc<Told>,
+    pub(super) removed: BTreeSet<ClusterName>,
+}
+
+impl Snapshot {
+    /// The state with what is needed to plan `wanted`, each with the change that made it dirty where that was not its
+    /// own. Applications that are gone are left out.
+    pub(super) fn take(
+        state: &State,
+        wanted: impl IntoIterator<Item = (ApplicationKey, Option<Arc<str>>)>,
+    ) -> Self {
+        let jobs = wanted.into_iter().filter_map(|(key, change_id)| Job::take(state, key, change_id));
+        Self {
+            jobs: jobs.collect(),
+            generation: state.generation(),
+            generation_sequence: state.generation_sequence(),
+            fleet: state.fleet().clone(),
+        }
+    }
+}
+
+impl Job {
+    fn take(state: &State, key: ApplicationKey, change_id: Option<Arc<str>>) -> Option<Self> {
+        let application = state.applications().get(&key)?.clone();
+        let told = state.assignments_of(&key).cloned().unwrap_or_default();
+        let tombstones =
+            told.iter().filter(|(_, assignment)| assignment.desired == Desired::Remove).map(|(name, _)| name);
+        let removed = tombstones
+            .filter(|name| {
+                state.assignment(name, &key).is_some_and(crate::world::AssignmentEntry::is_removed)
+            })
+            .cloned()
+            .collect();
+        Some(Self {
+            change_id: change_id.unwrap_or_else(|| application.change_id.clone()),
+            revision: state.latest_revision(&key).cloned(),
+            revisions: state.revisions(&key).map(|revision| revision.number).collect(),
+            application,
+            told,
+            removed,
+            key,
+        })
+    }
+
+    pub(super) fn inputs<'a>(&'a self, fleet: &'a Fleet) -> Inputs<'a> {
+        Inputs {
+            application: &self.application.value,
+            revision: self.revision.as_deref(),
+            revisions: &self.revisions,
+            told: &self.told,
+            removed: &self.removed,
+            fleet,
+        }
+    }
+}
