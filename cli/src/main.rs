@@ -9,6 +9,7 @@ mod args;
 mod client;
 mod command;
 mod context;
+mod demo;
 mod exit;
 mod load;
 mod output;

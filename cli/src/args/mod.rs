@@ -1,6 +1,7 @@
 //! What was typed. What it means is for the commands to say.
 
 mod change;
+mod demo;
 mod fleet;
 mod read;
 
@@ -11,6 +12,7 @@ use nave_common::name::ProjectName;
 use nave_common::time::HumanDuration;
 
 pub(crate) use change::{Apply, Delete, Files, RawManifests, Suspend, Undo, Wait, WaitFor, Waiting};
+pub(crate) use demo::Demo;
 pub(crate) use fleet::{Completions, Context, ContextVerb, CreateToken, Join, Token, TokenVerb, Version};
 pub(crate) use read::{Describe, Diff, Get, History, ManifestFormat, Render};
 
@@ -125,11 +127,6 @@ pub(crate) enum Command {
     Completions(Completions),
     Demo(Demo),
 }
-
-/// See the main job on this machine: a hub, agents and clusters, and an application that reaches them all.
-#[derive(Debug, clap::Args)]
-#[command(hide = true)]
-pub(crate) struct Demo {}
 
 impl Global {
     pub(crate) fn request_timeout(&self) -> Duration {

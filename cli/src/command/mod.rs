@@ -5,6 +5,7 @@ mod changes;
 mod completions;
 mod context;
 mod delete;
+mod demo;
 mod describe;
 mod diff;
 mod get;
@@ -21,7 +22,7 @@ mod wait;
 mod waiting;
 
 use crate::args::{Args, Command};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Failure, Outcome};
 use crate::output::Printer;
 
 /// Does what was typed.
@@ -61,6 +62,6 @@ async fn dispatch(args: Args, printer: &mut Printer) -> Outcome {
         Command::Context(verb) => context::run(&verb, printer),
         Command::Version(verb) => Box::pin(version::run(global, &verb, printer)).await,
         Command::Completions(verb) => completions::run(&verb, printer),
-        Command::Demo(_) => Err(Failure::new(Exit::Usage, "nave demo is not part of this build")),
+        Command::Demo(verb) => Box::pin(demo::run(verb)).await,
     }
 }

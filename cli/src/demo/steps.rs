@@ -1,0 +1,282 @@
+//! The steps of a demo. Each does one thing to the fleet, waits until it is seen to have worked, and says what happened.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use futures::future::try_join_all;
+use nave_common::application::Application;
+use nave_common::bundle::Bundle;
+use nave_common::health::Health;
+use nave_common::manifest::ObjectKey;
+use nave_common::status::{AssignmentView, Liveness, SyncState};
+use nave_proto::v1;
+
+use super::display::Display;
+use super::fleet::Fleet;
+use super::report::{millis, shown};
+use super::target::Target;
+use crate::client::Fleet as Client;
+
+/// How long a step may take before it is said to have failed.
+const STEP_TIMEOUT: Duration = Duration::from_secs(40);
+/// How often a step looks whether it has worked.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A demo under way.
+pub(crate) struct Demo {
+    pub(crate) fleet: Fleet,
+    pub(crate) application: Application,
+    pub(crate) bundle: Bundle,
+    pub(crate) target: Target,
+    pub(crate) deletable: Option<Target>,
+    pub(crate) display: Display,
+}
+
+impl Demo {
+    pub(crate) async fn hub(&mut self) -> anyhow::Result<String> {
+        self.fleet.start_hub().await?;
+        Ok("a hub with its own certificate authority, on sled, over TLS".into())
+    }
+
+    pub(crate) async fn clusters(&mut self, kubeconfigs: &[std::path::PathBuf]) -> anyhow::Result<String> {
+        self.fleet.start_clusters(kubeconfigs).await?;
+        let kind = if kubeconfigs.is_empty() { "simulated" } else { "real" };
+        Ok(format!("{} {kind} clusters answer", self.fleet.spokes.len()))
+    }
+
+    pub(crate) async fn join(&mut self) -> anyhow::Result<String> {
+        self.fleet.join().await?;
+        let mut client = self.fleet.client().await?;
+        let wanted = self.fleet.spokes.len();
+        until("every cluster is alive", async || Ok(alive(&mut client).await? == wanted)).await?;
+        Ok(format!("{wanted} agents enrolled with one-time tokens and connected"))
+    }
+
+    pub(crate) async fn deploy(&mut self) -> anyhow::Result<String> {
+        let started = Instant::now();
+        let mut client = self.fleet.client().await?;
+        crate::client::upload(&mut client, &self.bundle).await?;
+        self.apply(&mut client).await?;
+        let mut arrivals = BTreeMap::new();
+        self.settled(&mut client, |views| {
+            for view in views.iter().filter(|view| is_synced(view)) {
+                arrivals.entry(view.assignment.cluster.clone()).or_insert_with(|| started.elapsed());
+            }
+            views.iter().all(is_synced)
+        })
+        .await?;
+        let first = arrivals.values().min().copied().unwrap_or_default();
+        let objects = self.bundle.manifests().len();
+        Ok(format!(
+            "{objects} objects in each of {} clusters; the first was done after {}",
+            arrivals.len(),
+            shown(millis(first))
+        ))
+    }
+
+    pub(crate) async fn healthy(&mut self) -> anyhow::Result<String> {
+        let mut client = self.fleet.client().await?;
+        let is_healthy = |view: &AssignmentView| {
+            view.status.as_ref().is_some_and(|status| status.health == Health::Healthy)
+        };
+        self.settled(&mut client, |views| views.iter().all(is_healthy)).await?;
+        Ok("every workload is ready in every cluster".into())
+    }
+
+    pub(crate) async fn change(&mut self) -> anyhow::Result<String> {
+        let rule = self.target.change("made");
+        self.application.spec.overrides.push(rule);
+        let mut client = self.fleet.client().await?;
+        let started = Instant::now();
+        self.apply(&mut client).await?;
+        let waits = self.fleet.spokes.iter().map(|spoke| async {
+            self.is_as_wanted(&spoke.client).await.with_context(|| format!("cluster {}", spoke.name))?;
+            anyhow::Ok(started.elapsed())
+        });
+        let mut times = try_join_all(waits).await?;
+        times.sort();
+        let (median, last) = (times[times.len() / 2], times[times.len() - 1]);
+        Ok(format!(
+            "live after {} in the median cluster and {} in the last",
+            shown(millis(median)),
+            shown(millis(last))
+        ))
+    }
+
+    pub(crate) async fn drift(&mut self) -> anyhow::Result<String> {
+        let spoke = self.fleet.spokes.first().context("there is no cluster")?;
+        let healed = self.break_and_heal(&spoke.client).await?;
+        let mut detail = format!(
+            "{} broken by hand in {}, back after {}",
+            self.target.shown(),
+            spoke.name,
+            shown(millis(healed))
+        );
+        if let Some(target) = &self.deletable {
+            let before = target.delete_by_hand(&spoke.client).await?;
+            let started = Instant::now();
+            until("the deleted object is back", async || {
+                let now = target.uid(&spoke.client).await?;
+                Ok(now.is_some() && now != before)
+            })
+            .await?;
+            detail +=
+                &format!("; {} deleted, back after {}", target.shown(), shown(millis(started.elapsed())));
+        }
+        Ok(detail)
+    }
+
+    pub(crate) async fn hub_stopped(&mut self) -> anyhow::Result<String> {
+        self.fleet.stop_hub().await;
+        let spoke = self.fleet.spokes.last().context("there is no cluster")?;
+        let healed = self.break_and_heal(&spoke.client).await?;
+        let running = self.fleet.spokes.iter().map(|spoke| self.is_as_wanted(&spoke.client));
+        try_join_all(running).await?;
+        Ok(format!(
+            "with the hub gone {} was broken in {} and back after {}; the other clusters carry on",
+            self.target.shown(),
+            spoke.name,
+            shown(millis(healed))
+        ))
+    }
+
+    pub(crate) async fn hub_back(&mut self) -> anyhow::Result<String> {
+        self.fleet.start_hub().await?;
+        let mut client = self.fleet.client().await?;
+        let wanted = self.fleet.spokes.len();
+        until("every cluster is alive again", async || Ok(alive(&mut client).await? == wanted)).await?;
+        self.settled(&mut client, |views| views.iter().all(is_synced)).await?;
+        Ok(format!("{wanted} agents are back by themselves and in sync"))
+    }
+
+    pub(crate) async fn removed(&mut self) -> anyhow::Result<String> {
+        let mut client = self.fleet.client().await?;
+        let request = v1::DeleteApplicationRequest {
+            application: Some(self.application.key().into()),
+            ..Default::default()
+        };
+        client.delete_application(request).await?;
+        let key = self.application.key();
+        until("the application is gone", async || {
+            let request = v1::GetApplicationRequest { application: Some(key.clone().into()) };
+            match client.get_application(request).await {
+                Err(status) if status.code() == tonic::Code::NotFound => Ok(true),
+                Err(status) => Err(status.into()),
+                Ok(_) => Ok(false),
+            }
+        })
+        .await?;
+        for spoke in &self.fleet.spokes {
+            if self.target.uid(&spoke.client).await.ok().flatten().is_some() {
+                bail!("{} is still there in {}", self.target.shown(), spoke.name);
+            }
+        }
+        Ok("the application is deleted, and everything of it is gone from every cluster".into())
+    }
+
+    async fn apply(&self, client: &mut Client) -> anyhow::Result<()> {
+        let application = Some(self.application.clone().into());
+        client.apply_application(v1::ApplyApplicationRequest { application, dry_run: false }).await?;
+        Ok(())
+    }
+
+    /// Waits until what the change made is live in a cluster.
+    async fn is_as_wanted(&self, client: &kube::Client) -> anyhow::Result<()> {
+        let replicas = self.target.replicas().map(|count| count.saturating_add(1));
+        until("the change is live", async || self.target.is(client, "made", replicas).await).await
+    }
+
+    async fn break_and_heal(&self, client: &kube::Client) -> anyhow::Result<Duration> {
+        self.target.break_by_hand(client).await?;
+        let started = Instant::now();
+        self.is_as_wanted(client).await?;
+        Ok(started.elapsed())
+    }
+
+    /// Waits until `done` holds of the application in all its clusters, showing each on the way.
+    async fn settled(
+        &self,
+        client: &mut Client,
+        mut done: impl FnMut(&[AssignmentView]) -> bool,
+    ) -> anyhow::Result<()> {
+        let wanted = self.fleet.spokes.len();
+        let mut last = Vec::new();
+        let waited = until("the application is as wanted in every cluster", async || {
+            last = assignments(client, &self.application).await?;
+            self.display.clusters(&last);
+            Ok(last.len() == wanted && done(&last))
+        })
+        .await;
+        waited.with_context(|| problems(&last))
+    }
+}
+
+/// Looks again and again until `done` or the step's time is over.
+async fn until(what: &str, mut done: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + STEP_TIMEOUT;
+    loop {
+        let last = match done().await {
+            Ok(true) => return Ok(()),
+            Ok(false) => None,
+            Err(error) => Some(error),
+        };
+        if Instant::now() > deadline {
+            let timeout = format!("waited {} s until {what}", STEP_TIMEOUT.as_secs());
+            return Err(
+                last.map_or_else(|| anyhow::anyhow!(timeout.clone()), |error| error.context(timeout.clone()))
+            );
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+async fn alive(client: &mut Client) -> anyhow::Result<usize> {
+    let clusters = client.list_clusters(v1::ListClustersRequest::default()).await?.into_inner().clusters;
+    let is_alive = |cluster: &&v1::Cluster| {
+        cluster.status.as_ref().is_some_and(|status| status.liveness() == v1::Liveness::Alive)
+    };
+    Ok(clusters.iter().filter(is_alive).count())
+}
+
+async fn assignments(client: &mut Client, application: &Application) -> anyhow::Result<Vec<AssignmentView>> {
+    let request =
+        v1::ListAssignmentsRequest { application: Some(application.key().into()), ..Default::default() };
+    let wire = client.list_assignments(request).await?.into_inner().assignments;
+    wire.into_iter().map(|view| AssignmentView::try_from(view).map_err(Into::into)).collect()
+}
+
+fn is_synced(view: &AssignmentView) -> bool {
+    view.liveness == Liveness::Alive
+        && view.status.as_ref().is_some_and(|status| {
+            status.sync == SyncState::Synced && status.generation == view.assignment.generation
+        })
+}
+
+/// What stands in the way, for the report of a step that failed.
+fn problems(views: &[AssignmentView]) -> String {
+    let line = |view: &AssignmentView| {
+        let cluster = &view.assignment.cluster;
+        match &view.status {
+            None => Some(format!("{cluster}: nothing heard yet")),
+            Some(status) if status.sync == SyncState::Synced && status.health == Health::Healthy => None,
+            Some(status) => {
+                let objects: Vec<String> =
+                    status.objects.iter().take(3).map(|o| object_line(&o.object, &o.reason)).collect();
+                Some(format!(
+                    "{cluster}: {} {} {} {}",
+                    status.sync,
+                    status.health,
+                    status.reason,
+                    objects.join(", ")
+                ))
+            }
+        }
+    };
+    let lines: Vec<String> = views.iter().filter_map(line).collect();
+    if lines.is_empty() { "no cluster was assigned".into() } else { lines.join("; ") }
+}
+
+fn object_line(object: &ObjectKey, reason: &str) -> String {
+    format!("{object} ({reason})")
+}
