@@ -23,8 +23,9 @@ async fn there_and_back(hub: &Hub, folder: &std::path::Path) -> anyhow::Result<(
     for set in SETS {
         let app = set.split('/').next().unwrap_or(set);
         let path = folder.join(set).display().to_string();
-        let apply = ["apply", "--app", app, "-n", app, "--create-namespace", "-f", &path, "--wait=synced"];
-        hub.nave_ok(&[&apply[..], &["--timeout", "2m"]].concat()).await?;
+        hub.nave_ok(&["apply", "--app", app, "-n", app, "--create-namespace", "-f", &path]).await?;
+        // Not healthy: a Service of type LoadBalancer waits for a cloud that is not there.
+        hub.nave_ok(&["wait", "application", app, "--for", "synced", "--timeout", "2m"]).await?;
         let seen = hub.nave_json(&["get", "application", app]).await?;
         assert_eq!(seen["status"]["sync"], "Synced", "{app}: {seen}");
         hub.nave_ok(&["delete", "application", app, "--wait", "--timeout", "2m"]).await?;

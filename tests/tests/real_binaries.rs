@@ -76,7 +76,7 @@ impl World {
     async fn wait_replicas(&self, wanted: i32) -> anyhow::Result<()> {
         let api = self.deployments()?;
         until("the Deployment has the wanted replicas", async || {
-            Ok(api.get("web").await?.spec.and_then(|spec| spec.replicas) == Some(wanted))
+            Ok(api.get("web").await?.spec.replicas == Some(wanted))
         })
         .await
     }
