@@ -88,6 +88,14 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
 impl From<io::Error> for Failure {
     /// Of writing to standard output. A reader that went away (`nave get … | head`) has what it wanted.
     fn from(error: io::Error) -> Self {

@@ -9,45 +9,48 @@ use tonic::{Code, Status};
 
 use crate::exit::{Exit, Failure};
 
-/// The failure that a status means.
+/// The failure that a status of some hub means.
+pub(super) fn refusal(status: &Status) -> Failure {
+    of(status, "the hub")
+}
+
+/// The failure that a status of the hub at an address means.
 pub(super) fn failure(status: &Status, address: &str) -> Failure {
+    of(status, &format!("the hub at {address}"))
+}
+
+fn of(status: &Status, hub: &str) -> Failure {
     let message = if status.message().is_empty() { status.code().description() } else { status.message() };
     if let Some(source) = status.source() {
-        return broken(&super::connect::root(source), address);
+        return broken(&super::connect::root(source), hub);
     }
     match status.code() {
-        Code::Unauthenticated => {
-            Failure::failed(format!("the hub at {address} does not know you: {message}"))
-                .hint("take a new context from it (nave context import)")
-        }
+        Code::Unauthenticated => Failure::failed(format!("{hub} does not know you: {message}"))
+            .hint("take a new context from it (nave context import)"),
         Code::PermissionDenied => Failure::failed(format!("not allowed: {message}")),
-        Code::DeadlineExceeded => {
-            Failure::new(Exit::TimedOut, format!("the hub at {address} was too slow: {message}"))
-                .hint("try again, or give it longer with --request-timeout")
-        }
-        Code::Unavailable => {
-            Failure::failed(format!("the hub at {address} is not available: {message}")).hint("try again")
-        }
-        Code::ResourceExhausted => Failure::failed(format!("the hub at {address} refuses: {message}")),
+        Code::DeadlineExceeded => Failure::new(Exit::TimedOut, format!("{hub} was too slow: {message}"))
+            .hint("try again, or give it longer with --request-timeout"),
+        Code::Unavailable => Failure::failed(format!("{hub} is not available: {message}")).hint("try again"),
+        Code::ResourceExhausted => Failure::failed(format!("{hub} refuses: {message}")),
         Code::NotFound => Failure::failed(message).not_found(),
         Code::Aborted => Failure::failed(message)
             .hint("it changed in the meantime: get it again, and apply your change to that"),
-        Code::Unimplemented => Failure::failed(format!("the hub at {address} does not know this request"))
+        Code::Unimplemented => Failure::failed(format!("{hub} does not know this request"))
             .hint("compare versions with `nave version`"),
         Code::Internal | Code::Unknown | Code::DataLoss => {
-            Failure::failed(format!("the hub at {address} failed: {message}")).hint("see the hub's log")
+            Failure::failed(format!("{hub} failed: {message}")).hint("see the hub's log")
         }
         _ => Failure::failed(message),
     }
 }
 
 /// The connection broke before there was an answer. A hub that refuses a certificate says so only now.
-fn broken(why: &str, address: &str) -> Failure {
+fn broken(why: &str, hub: &str) -> Failure {
     if why.contains("alert") {
-        return Failure::failed(format!("the hub at {address} refuses your certificate: {why}"))
+        return Failure::failed(format!("{hub} refuses your certificate: {why}"))
             .hint("take a new context from it (nave context import)");
     }
-    Failure::failed(format!("the connection to the hub at {address} broke: {why}")).hint("try again")
+    Failure::failed(format!("the connection to {hub} broke: {why}")).hint("try again")
 }
 
 pub(super) fn too_slow(address: &str, limit: Duration) -> Failure {

@@ -12,6 +12,7 @@ mod watch;
 
 use std::time::Duration;
 
+use nave_common::context::Context;
 use nave_proto::v1::GetHubRequest;
 use nave_proto::v1::fleet_service_client::FleetServiceClient;
 use tonic::transport::Channel;
@@ -19,14 +20,18 @@ use tonic::{Request, Response, Status};
 
 use crate::args::Global;
 use crate::exit::Outcome;
+pub(crate) use bundles::upload;
 use types::HubInfo;
 pub(crate) use types::{Applied, ClusterDiff, ObjectDiff, Token};
 pub(crate) use watch::{Change, Watch, WatchWhat};
 
+/// The generated client of a hub.
+pub(crate) type Fleet = FleetServiceClient<Channel>;
+
 /// A connection to a hub.
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {
-    client: FleetServiceClient<Channel>,
+    client: Fleet,
     /// The address that answered, for messages.
     address: String,
     request_timeout: Duration,
@@ -39,16 +44,24 @@ const MAX_PAGES: usize = 10_000;
 /// The largest answer that is read, in bytes: a page of applications with inline manifests.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
+/// Connects to the hub of a context, for what speaks the wire's own language.
+pub(crate) async fn connect(context: &Context) -> Outcome<Fleet> {
+    connect::dial(context).await.map(|(channel, _)| fleet(channel))
+}
+
+fn fleet(channel: Channel) -> Fleet {
+    FleetServiceClient::new(channel)
+        .accept_compressed(tonic::codec::CompressionEncoding::Zstd)
+        .max_decoding_message_size(MAX_ANSWER_BYTES)
+        .max_encoding_message_size(MAX_ANSWER_BYTES)
+}
+
 impl Hub {
     /// Connects to the hub that the command line means.
     pub(crate) async fn connect(global: &Global) -> Outcome<Self> {
         let context = crate::context::chosen(global)?;
         let (channel, address) = connect::dial(&context).await?;
-        let client = FleetServiceClient::new(channel)
-            .accept_compressed(tonic::codec::CompressionEncoding::Zstd)
-            .max_decoding_message_size(MAX_ANSWER_BYTES)
-            .max_encoding_message_size(MAX_ANSWER_BYTES);
-        Ok(Self { client, address, request_timeout: global.request_timeout() })
+        Ok(Self { client: fleet(channel), address, request_timeout: global.request_timeout() })
     }
 
     /// Which hub this is.

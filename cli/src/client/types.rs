@@ -1,7 +1,6 @@
 //! What a hub answers and the domain model has no type for.
 
 use nave_common::assignment::Generation;
-use nave_common::digest::Digest;
 use nave_common::manifest::ObjectKey;
 use nave_common::metadata::Labels;
 use nave_common::status::PlacementReport;
@@ -134,10 +133,6 @@ pub(super) fn json(bytes: &[u8], name: &str, address: &str) -> Outcome<Value> {
     serde_json::from_slice(bytes).map_err(|error| {
         unreadable(address)(nave_common::field::FieldError::new(name, format!("is no JSON: {error}")))
     })
-}
-
-pub(super) fn digest(text: &str, name: &str, address: &str) -> Outcome<Digest> {
-    text.parse().map_err(|error| unreadable(address)(nave_common::field::FieldError::new(name, error)))
 }
 
 /// What a hub shows of a join token.

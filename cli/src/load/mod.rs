@@ -48,27 +48,30 @@ fn raw_manifests(
     raw: &RawManifests,
     project: &ProjectName,
 ) -> Outcome<Loaded> {
+    let key = ApplicationKey::new(project.clone(), name.clone());
+    let (mut application, bundle) = around_manifests(key, files)?;
+    application.spec.namespace.clone_from(&raw.namespace);
+    application.spec.create_namespace = raw.create_namespace;
+    application.spec.placement.clusters = raw.selector.clone().unwrap_or_default();
+    application.check().map_err(Failure::failed)?;
+    Ok(Loaded::Application { application: Box::new(application), bundle: Some(bundle) })
+}
+
+/// An application around plain manifests, with the defaults of everything else.
+pub(crate) fn around_manifests(key: ApplicationKey, files: &[PathBuf]) -> Outcome<(Application, Bundle)> {
     let bundle = bundle::read(files)?;
     let paths: Vec<String> = files.iter().map(|path| shown(path)).collect();
     let source = BundleSource { path: Some(paths.join(",")), digest: Some(bundle.digest()) };
-    let application = Application {
-        metadata: ApplicationMetadata::new(ApplicationKey::new(project.clone(), name.clone())),
-        spec: ApplicationSpec {
-            source: Source::Bundle(source),
-            namespace: raw.namespace.clone(),
-            create_namespace: raw.create_namespace,
-            placement: Placement {
-                clusters: raw.selector.clone().unwrap_or_default(),
-                ..Placement::default()
-            },
-            overrides: Vec::new(),
-            sync: Sync::default(),
-            revision_history_limit: DEFAULT_REVISION_HISTORY_LIMIT,
-        },
-        status: None,
+    let spec = ApplicationSpec {
+        source: Source::Bundle(source),
+        namespace: None,
+        create_namespace: false,
+        placement: Placement::default(),
+        overrides: Vec::new(),
+        sync: Sync::default(),
+        revision_history_limit: DEFAULT_REVISION_HISTORY_LIMIT,
     };
-    application.check().map_err(Failure::failed)?;
-    Ok(Loaded::Application { application: Box::new(application), bundle: Some(bundle) })
+    Ok((Application { metadata: ApplicationMetadata::new(key), spec, status: None }, bundle))
 }
 
 /// How a path is called in messages and in what the hub shows.

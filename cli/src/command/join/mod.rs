@@ -5,17 +5,22 @@ mod manifests;
 
 use nave_common::SYSTEM_NAMESPACE;
 use nave_common::manifest::masked;
+use nave_common::token::TokenText;
 use serde_json::Value;
 
 use super::labels;
 use crate::args::Join;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Printer, yaml_text};
 use kubernetes::Kubernetes;
 use manifests::Wanted;
 
 pub(super) async fn run(join: &Join, printer: &mut Printer) -> Outcome {
     let labels = labels::parse("--label", join.labels.iter().map(String::as_str))?;
+    // What is no token is refused before anything of it reaches the cluster; the error does not quote it.
+    TokenText::parse(&join.token).map_err(|error| {
+        Failure::usage(format!("--token: {error}")).hint("make one with `nave token create`")
+    })?;
     let wanted = Wanted {
         token: &join.token,
         name: &join.name,

@@ -1,0 +1,10 @@
+//! `nave` against a hub in this process, with agents that say what a test wants them to say: every verb, from the
+//! command line to the hub and back.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod apply;
+mod change;
+mod harness;
+mod read;
+mod tokens;

@@ -1,0 +1,99 @@
+//! Tokens, joining, versions; and a hub that does not answer.
+
+use super::harness::{Fleet, json};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_printed_once_and_listed_without_its_secret() {
+    let (fleet, _spokes) = Fleet::start(&[]).await;
+    let arguments =
+        ["token", "create", "--ttl", "30m", "--uses", "3", "--cluster", "eu-1", "--label", "region=eu"];
+    let created = fleet.nave(&arguments).await;
+    assert_eq!((created.code, created.out.lines().count()), (0, 1), "{created:?}");
+    let text = created.out.trim();
+    assert!(!created.err.contains(text), "hints do not repeat it");
+    let listed = json(&fleet.nave(&["token", "list", "-o", "json"]).await);
+    let token = &listed["items"][0];
+    assert_eq!(
+        (&token["usesLeft"], &token["cluster"], &token["labels"]["region"]),
+        (&3.into(), &"eu-1".into(), &"eu".into())
+    );
+    assert!(!listed.to_string().contains(text), "{listed}");
+    let id = token["id"].as_str().expect("an id");
+    let deleted = fleet.nave(&["token", "delete", id]).await;
+    assert_eq!((deleted.code, deleted.out), (0, format!("token/{id} deleted\n")), "{}", deleted.err);
+    assert_eq!(fleet.nave(&["get", "tokens", "-o", "name"]).await.out, "");
+    assert_eq!(fleet.nave(&["delete", "token", id]).await.code, 1);
+    fleet.hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn join_prints_manifests_with_the_token_in_a_secret() {
+    let (fleet, _spokes) = Fleet::start(&[]).await;
+    let token = fleet.nave(&["token", "create", "-q"]).await.out;
+    let arguments = [
+        "join",
+        "--name",
+        "eu-1",
+        "--token",
+        token.trim(),
+        "--label",
+        "region=eu",
+        "--image",
+        "agent:1",
+        "--print",
+    ];
+    let ran = fleet.nave(&arguments).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let kinds: Vec<&str> = ran.out.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
+    let expected = [
+        "Namespace",
+        "ServiceAccount",
+        "ClusterRoleBinding",
+        "Secret",
+        "PersistentVolumeClaim",
+        "Deployment",
+    ];
+    assert_eq!(kinds, expected);
+    for part in ["image: agent:1", "--name=eu-1", "--label=region=eu"] {
+        assert!(ran.out.contains(part), "{part}: {}", ran.out);
+    }
+    fleet.hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_of_both_are_told() {
+    let (fleet, _spokes) = Fleet::start(&[]).await;
+    let version = json(&fleet.nave(&["version", "-o", "json"]).await);
+    assert_eq!(version["client"], env!("CARGO_PKG_VERSION"));
+    assert!(
+        version["hub"]["version"].is_string() && version["hub"]["generation"]["term"].is_u64(),
+        "{version}"
+    );
+    fleet.hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_address_that_does_not_answer_is_named_and_one_that_does_is_enough() {
+    let (fleet, _spokes) = Fleet::start(&[]).await;
+    let ran = fleet.nave(&["get", "clusters", "--hub", "127.0.0.1:1", "--hub", "127.0.0.1:2"]).await;
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    for expected in ["127.0.0.1:1 (", "127.0.0.1:2 (", "Connection refused", "check that the hub runs"] {
+        assert!(ran.err.contains(expected), "{expected}: {}", ran.err);
+    }
+    let address = fleet.hub.listen_address().to_string();
+    let ran = fleet.nave(&["get", "clusters", "--hub", &format!("127.0.0.1:1,{address}")]).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    fleet.hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_the_context_does_not_trust_is_refused() {
+    let (fleet, _spokes) = Fleet::start(&[]).await;
+    let (other, _spokes) = Fleet::start(&[]).await;
+    let address = other.hub.listen_address().to_string();
+    let ran = fleet.nave(&["get", "clusters", "--hub", &address]).await;
+    assert_eq!((ran.code, ran.err.lines().count()), (1, 1), "{ran:?}");
+    assert!(ran.err.contains("is not the hub that this context trusts"), "{}", ran.err);
+    fleet.hub.shutdown().await;
+    other.hub.shutdown().await;
+}
