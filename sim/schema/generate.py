@@ -79,7 +79,8 @@ def go_types(base):
                 if "inline" in options:
                     inline[current].append(go if "." not in go else go.replace("metav1", "meta.v1").replace("v1.", "core.v1.", 1))
                 else:
-                    raw[current][name] = ("omitempty" in options or "omitzero" in options, go.startswith("*"), go)
+                    raw[current][name] = ("omitempty" in options or "omitzero" in options, go.startswith("*"),
+                                          re.search(r"^(\w+\.)?(Micro)?Time$", go) is not None and "omitzero" not in options)
     for name, parts in inline.items():
         package = name.rsplit(".", 1)[0]
         for part in parts:
@@ -150,13 +151,17 @@ def main():
         keys = set()
         for field, value in sorted(schema.get("properties", {}).items()):
             default = defaults.get((name, field))
-            omitempty, pointer, _ = go.get(name, {}).get(field, (False, True, ""))
+            omitempty, pointer, time = go.get(name, {}).get(field, (True, True, False))
             text = shape(value)
             flags = ""
             if default == {} and "@" in text and not text.startswith(("*", "$", "(", "%")):
                 flags = "+"
+            elif time:
+                flags = "~"
             elif omitempty and not pointer and (text[0] in "snb*$(%" or text.startswith("!%")):
                 flags = "?"
+            elif not omitempty and not ("metadata" in schema["properties"] and field in ("apiVersion", "kind")):
+                flags = "-"
             if default not in (None, {}, "", 0, False):
                 flags += "=" + str(default)
             lines.append(f" {field}{flags} {text}")

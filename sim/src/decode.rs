@@ -15,6 +15,8 @@ pub(crate) struct Found {
     pub unknown: Vec<String>,
     /// The first value of a wrong type, as the server words it.
     pub wrong: Option<String>,
+    /// The struct and the field names on the way to the present value, as Go reports them.
+    within: (Box<str>, Vec<String>),
 }
 
 /// Decodes in place.
@@ -27,7 +29,7 @@ pub(crate) fn decode(ty: &Type, value: &mut Value) -> Found {
 fn walk(ty: &Type, value: &mut Value, path: &mut String, found: &mut Found) {
     match ty.shape() {
         Shape::Any => {}
-        Shape::Scalar(scalar) => walk_scalar(scalar, value, path, found),
+        Shape::Scalar(scalar) => walk_scalar(scalar, value, found),
         Shape::List(list) => match value {
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
@@ -37,7 +39,7 @@ fn walk(ty: &Type, value: &mut Value, path: &mut String, found: &mut Found) {
                     path.truncate(length);
                 }
             }
-            other => wrong(found, path, other, "a list"),
+            other => wrong(found, other, "a list"),
         },
         Shape::Map(map, _) => match value {
             Value::Object(entries) => {
@@ -55,12 +57,22 @@ fn walk(ty: &Type, value: &mut Value, path: &mut String, found: &mut Found) {
                         path.push('.');
                     }
                     path.push_str(key);
+                    let outer = found.within.0.clone();
+                    let named = map.fields.contains_key(key.as_str());
+                    if named {
+                        found.within.0 = map.name.clone();
+                        found.within.1.push(key.clone());
+                    }
                     walk(ty, entry, path, found);
+                    if named {
+                        found.within.1.pop();
+                        found.within.0 = outer;
+                    }
                     path.truncate(length);
                 }
                 settle_zeros(map, entries);
             }
-            other => wrong(found, path, other, "a map"),
+            other => wrong(found, other, "a map"),
         },
     }
 }
@@ -85,20 +97,40 @@ fn prune_unknown(
 }
 
 fn settle_zeros(map: &crate::schema::MapType, entries: &mut Map<String, Value>) {
-    let custom = map.fields.values().all(|field| field.zero == Zero::Keep);
+    let custom = map.name.is_empty();
     entries.retain(|key, entry| match map.fields.get(key.as_str()) {
         Some(field) => {
             let omitted = field.zero == Zero::Omit && is_zero(entry);
-            !(omitted || (entry.is_null() && field.zero != Zero::Always))
+            !(omitted || (entry.is_null() && field.zero == Zero::Keep))
         }
         None => custom || !entry.is_null(),
     });
-    for (name, field) in map.fields.iter().filter(|(_, field)| field.zero == Zero::Always) {
-        let entry = entries.entry(name.to_string()).or_insert(Value::Null);
-        if entry.is_null() {
-            *entry = json!({});
-            walk(&field.ty, entry, &mut String::new(), &mut Found::default());
+    for (name, field) in &map.fields {
+        let absent = entries.get(&**name).is_none_or(Value::is_null);
+        match field.zero {
+            Zero::Struct if absent => {
+                let mut value = json!({});
+                walk(&field.ty, &mut value, &mut String::new(), &mut Found::default());
+                entries.insert(name.to_string(), value);
+            }
+            Zero::Null if absent => {
+                entries.insert(name.to_string(), Value::Null);
+            }
+            Zero::Show if absent => {
+                entries.insert(name.to_string(), zero_of(&field.ty));
+            }
+            _ => {}
         }
+    }
+}
+
+/// The zero value of a type, as Go writes it.
+fn zero_of(ty: &Type) -> Value {
+    match ty {
+        Type::Scalar(Scalar::String) => Value::from(""),
+        Type::Scalar(Scalar::Number) => Value::from(0),
+        Type::Scalar(Scalar::Bool) => Value::from(false),
+        _ => Value::Null,
     }
 }
 
@@ -113,13 +145,13 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
-fn walk_scalar(scalar: Scalar, value: &mut Value, path: &str, found: &mut Found) {
+fn walk_scalar(scalar: Scalar, value: &mut Value, found: &mut Found) {
     match scalar {
         Scalar::Quantity => {
             let text = match value {
                 Value::String(text) => text.clone(),
                 Value::Number(number) => number.to_string(),
-                other => return wrong(found, path, other, "resource.Quantity"),
+                other => return wrong(found, other, "resource.Quantity"),
             };
             match quantity::canonical(&text) {
                 Some(text) => *value = Value::from(text),
@@ -133,17 +165,17 @@ fn walk_scalar(scalar: Scalar, value: &mut Value, path: &str, found: &mut Found)
                 None => {}
             }
         }
-        Scalar::String if !value.is_string() => wrong(found, path, value, "string"),
-        Scalar::Number if !value.is_number() => wrong(found, path, value, "int32"),
-        Scalar::Bool if !value.is_boolean() => wrong(found, path, value, "bool"),
+        Scalar::String if !value.is_string() => wrong(found, value, "string"),
+        Scalar::Number if !value.is_number() => wrong(found, value, "int32"),
+        Scalar::Bool if !value.is_boolean() => wrong(found, value, "bool"),
         Scalar::IntOrString if !value.is_string() && !value.is_number() => {
-            wrong(found, path, value, "intstr.IntOrString");
+            wrong(found, value, "intstr.IntOrString");
         }
         _ => {}
     }
 }
 
-fn wrong(found: &mut Found, path: &str, value: &Value, wanted: &str) {
+fn wrong(found: &mut Found, value: &Value, wanted: &str) {
     let got = match value {
         Value::Null => return,
         Value::Bool(_) => "bool",
@@ -153,8 +185,10 @@ fn wrong(found: &mut Found, path: &str, value: &Value, wanted: &str) {
         Value::Object(_) => "object",
     };
     if found.wrong.is_none() {
+        let (name, fields) = &found.within;
+        let field = format!("{name}.{}", fields.join("."));
         found.wrong =
-            Some(format!("json: cannot unmarshal {got} into Go struct field .{path} of type {wanted}"));
+            Some(format!("json: cannot unmarshal {got} into Go struct field {field} of type {wanted}"));
     }
 }
 
@@ -178,6 +212,6 @@ mod tests {
                 {"name": "b", "resources": {}}]})
         );
         let mut bad = json!({"containers": [{"name": 1}]});
-        assert!(decode(&ty, &mut bad).wrong.unwrap().contains("containers[0].name"));
+        assert!(decode(&ty, &mut bad).wrong.unwrap().contains("Container.containers.name"));
     }
 }

@@ -4,11 +4,12 @@
 
 use serde_json::{Value, json};
 
+use crate::controllers::{CLEANUP, Condition, set_condition};
 use crate::managers;
 use crate::meta;
 use crate::read::{find, matches, selector};
 use crate::state::{Call, Reply, State};
-use crate::status::{Failure, Result, success};
+use crate::status::{Failure, Result, Subject, success};
 use crate::store::{Key, Object};
 use crate::watch::later;
 
@@ -78,18 +79,23 @@ pub(crate) fn delete(state: &mut State, call: &Call<'_>) -> Result<Reply> {
 
 fn check(call: &Call<'_>, object: &Object, options: &Options) -> Result<()> {
     let subject = call.subject(&object.key.name);
+    // Here the server names the kind where it names the resource elsewhere.
+    let by_kind = Subject { plural: &call.resource.kind, ..subject };
     if !options.uid.is_empty() && *options.uid != *object.uid {
         let (wanted, found) = (&options.uid, &object.uid);
-        let why = format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}");
-        return Err(Failure::conflict(subject, &why));
+        let why = format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({found}). The object might \
+             have been deleted and then recreated"
+        );
+        return Err(Failure::conflict(by_kind, &why));
     }
     if !options.revision.is_empty() && options.revision != object.revision.to_string() {
         let (wanted, found) = (&options.revision, object.revision);
         let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: \
-             {found}"
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record \
+             ({found}). The object might have been modified"
         );
-        return Err(Failure::conflict(subject, &why));
+        return Err(Failure::conflict(by_kind, &why));
     }
     if call.resource.is("", "namespaces")
         && matches!(&*object.key.name, "default" | "kube-system" | "kube-public")
@@ -114,6 +120,9 @@ fn remove(state: &mut State, call: &Call<'_>, object: &Object, options: &Options
     {
         finalizers.retain(|have| have != FOREGROUND && have != ORPHAN);
         finalizers.push(wanted.to_owned());
+    }
+    if is_definition(call) && !finalizers.iter().any(|have| have == CLEANUP) {
+        finalizers.push(CLEANUP.to_owned());
     }
     let grace = grace_seconds(call, &value, options);
     let held = !finalizers.is_empty() || grace > 0 || call.resource.is("", "namespaces");
@@ -140,6 +149,10 @@ fn remove(state: &mut State, call: &Call<'_>, object: &Object, options: &Options
     Some(object.value())
 }
 
+fn is_definition(call: &Call<'_>) -> bool {
+    call.resource.is("apiextensions.k8s.io", "customresourcedefinitions")
+}
+
 fn mark_deleting(value: &mut Value, call: &Call<'_>, grace: i64) {
     let at = later(call.now, std::time::Duration::from_secs(grace.unsigned_abs()));
     let generation = value["metadata"]["generation"].as_i64();
@@ -153,6 +166,15 @@ fn mark_deleting(value: &mut Value, call: &Call<'_>, grace: i64) {
     if call.resource.is("", "namespaces") {
         metadata.remove("deletionGracePeriodSeconds");
         value["status"]["phase"] = Value::from("Terminating");
+    } else if is_definition(call) {
+        metadata.remove("deletionGracePeriodSeconds");
+        metadata.insert("generation".to_owned(), Value::from(generation));
+        let (reason, message) = (
+            "InstanceDeletionPending",
+            "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        );
+        let condition = Condition { kind: "Terminating", holds: true, reason, message };
+        set_condition(&mut value["status"], &condition, call.now, false);
     }
 }
 

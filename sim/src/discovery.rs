@@ -12,6 +12,14 @@ use crate::status::{Failure, Result};
 /// The verbs of every resource.
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
+/// The same for custom resources, in the order that the server gives them.
+const CUSTOM_VERBS: [&str; 8] =
+    ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+
+fn verbs(resource: &Resource) -> &'static [&'static str; 8] {
+    if resource.custom { &CUSTOM_VERBS } else { &VERBS }
+}
+
 /// Answers every path that is not of a resource.
 pub(crate) fn answer(state: &State, request: &Request) -> Result<Reply> {
     let steps: Vec<&str> = request.path.split('/').filter(|step| !step.is_empty()).collect();
@@ -119,7 +127,7 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Result<Reply> {
 
 fn plain_resource(resource: &Resource, version: &Version, list: &mut Vec<Value>) {
     let mut value = json!({"name": resource.plural, "singularName": resource.singular,
-        "namespaced": resource.namespaced, "kind": resource.kind, "verbs": VERBS});
+        "namespaced": resource.namespaced, "kind": resource.kind, "verbs": verbs(resource)});
     if !resource.short.is_empty() {
         value["shortNames"] = json!(resource.short);
     }
@@ -127,15 +135,17 @@ fn plain_resource(resource: &Resource, version: &Version, list: &mut Vec<Value>)
         value["categories"] = json!(resource.categories);
     }
     list.push(value);
-    if version.scale.is_some() {
-        list.push(json!({"name": format!("{}/scale", resource.plural), "singularName": "",
-            "namespaced": resource.namespaced, "group": "autoscaling", "version": "v1", "kind": "Scale",
-            "verbs": ["get", "patch", "update"]}));
-    }
-    if version.status {
-        list.push(json!({"name": format!("{}/status", resource.plural), "singularName": "",
-            "namespaced": resource.namespaced, "kind": resource.kind, "verbs": ["get", "patch", "update"]}));
-    }
+    let (plural, namespaced) = (&resource.plural, resource.namespaced);
+    let scale = version.scale.is_some().then(|| {
+        json!({"name": format!("{plural}/scale"), "singularName": "", "namespaced": namespaced,
+            "group": "autoscaling", "version": "v1", "kind": "Scale", "verbs": ["get", "patch", "update"]})
+    });
+    let status = version.status.then(|| {
+        json!({"name": format!("{plural}/status"), "singularName": "", "namespaced": namespaced,
+            "kind": resource.kind, "verbs": ["get", "patch", "update"]})
+    });
+    let below = if resource.custom { [status, scale] } else { [scale, status] };
+    list.extend(below.into_iter().flatten());
 }
 
 fn aggregate(list: &Value) -> Reply {
@@ -174,7 +184,7 @@ fn aggregated_resources(registry: &Registry, group: &str, version: &str) -> Vec<
             let kind = json!({"group": group, "version": version, "kind": resource.kind});
             let scope = if resource.namespaced { "Namespaced" } else { "Cluster" };
             let mut value = json!({"resource": resource.plural, "responseKind": kind, "scope": scope,
-                "singularResource": resource.singular, "verbs": VERBS});
+                "singularResource": resource.singular, "verbs": verbs(resource)});
             if !resource.short.is_empty() {
                 value["shortNames"] = json!(resource.short);
             }

@@ -144,7 +144,7 @@ const TABLE: &[Row] = &[
     ("apps", "v1", "Deployment", "deployments", "deploy", "nscga"),
     ("apps", "v1", "ReplicaSet", "replicasets", "rs", "nscga"),
     ("apps", "v1", "StatefulSet", "statefulsets", "sts", "nscga"),
-    ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", "nsa"),
+    ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", "nsga"),
     ("batch", "v1", "CronJob", "cronjobs", "cj", "nsga"),
     ("batch", "v1", "Job", "jobs", "", "nsga"),
     ("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "csr", "s"),

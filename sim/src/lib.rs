@@ -21,7 +21,6 @@
 //!   never fire, autoscalers and ingresses do nothing, services have no endpoints.
 //! - Each kind is served in one version, apart from custom ones.
 
-mod apply;
 mod bootstrap;
 mod cluster;
 mod config;
@@ -38,6 +37,7 @@ mod http;
 mod kinds;
 mod managers;
 mod meta;
+mod ownership;
 mod patch;
 mod quantity;
 mod random;

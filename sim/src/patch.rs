@@ -15,8 +15,11 @@ use crate::status::{Failure, Result};
 pub(crate) fn json_patch(object: &mut Value, body: &Value) -> Result<()> {
     let patch: json_patch::Patch =
         serde_json::from_value(body.clone()).map_err(|error| Failure::bad_request(error.to_string()))?;
-    json_patch::patch(object, &patch).map_err(|error| {
-        Failure::other(422, "Invalid", format!("the server rejected our request due to an error: {error}"))
+    json_patch::patch(object, &patch).map_err(|_| {
+        let mut failure =
+            Failure::other(422, "Invalid", "the server rejected our request due to an error in our request");
+        failure.details = Some(serde_json::json!({}));
+        failure
     })
 }
 
@@ -61,11 +64,11 @@ pub(crate) fn strategic_patch(ty: &Type, object: &mut Value, patch: &Value) {
                     target.remove(key);
                 } else {
                     let ty = map.field(key).unwrap_or(&Type::Any);
+                    let before = target.get(key).filter(|have| have.is_array()).cloned();
                     let slot = target.entry(key.clone()).or_insert(Value::Null);
                     strategic_patch(ty, slot, value);
-                    if let Some(order) = patch.get(&format!("$setElementOrder/{key}")) {
-                        reorder(ty, slot, order);
-                    }
+                    let order = patch.get(&format!("$setElementOrder/{key}")).unwrap_or(value);
+                    reorder(ty, slot, order, before.as_ref());
                 }
             }
         }
@@ -138,16 +141,35 @@ fn patch_list(list: &ListType, target: &mut Vec<Value>, items: &[Value]) {
     }
 }
 
-fn reorder(ty: &Type, slot: &mut Value, order: &Value) {
+/// Items that the patch names come in its order; the others stay before those that they stood before.
+fn reorder(ty: &Type, slot: &mut Value, order: &Value, before: Option<&Value>) {
     let (Shape::List(list), Value::Array(items), Value::Array(order)) = (ty.shape(), slot, order) else {
         return;
     };
     let key = merge_key(list);
-    let same = |item: &Value, wanted: &Value| match key {
-        Some(key) => item[key] == wanted[key],
-        None => item == wanted,
+    if list.how == ListKind::Atomic {
+        return;
+    }
+    let same = |item: &Value, other: &Value| match key {
+        Some(key) => item[key] == other[key],
+        None => item == other,
     };
-    items.sort_by_key(|item| order.iter().position(|wanted| same(item, wanted)).unwrap_or(order.len()));
+    let place = |list: &[Value], item: &Value| list.iter().position(|other| same(item, other));
+    let before = before.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let (mut named, others): (Vec<Value>, Vec<Value>) =
+        std::mem::take(items).into_iter().partition(|item| place(order, item).is_some());
+    named.sort_by_key(|item| place(order, item));
+    let mut others = others.into_iter().peekable();
+    for item in named {
+        let at = place(before, &item);
+        while let Some(other) = others.peek()
+            && at.is_some_and(|at| place(before, other).is_some_and(|other| other < at))
+        {
+            items.extend(others.next());
+        }
+        items.push(item);
+    }
+    items.extend(others);
 }
 
 #[cfg(test)]

@@ -11,65 +11,73 @@ use serde_json::{Value, json};
 use crate::kinds::{Resource, Version};
 use crate::selector::Selector;
 use crate::state::{Call, Reply, State};
-use crate::status::{Failure, Result};
+use crate::status::{Cause, Failure, Result};
 use crate::store::Object;
 use crate::watch::{self, Watch};
 
-/// How an object is shown.
+/// How objects are shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View {
     api_version: String,
+    kind: String,
     metadata_only: bool,
+    /// Items of lists of custom kinds and of metadata carry their type, others do not.
+    typed_items: bool,
 }
 
 impl View {
     pub(crate) fn new(resource: &Resource, version: &Version, accept: &str) -> View {
-        View {
-            api_version: resource.api_version(&version.name),
-            metadata_only: accept.contains("as=PartialObjectMetadata"),
-        }
+        let metadata_only = accept.contains("as=PartialObjectMetadata");
+        let (api_version, kind) = if metadata_only {
+            ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata".to_owned())
+        } else {
+            (resource.api_version(&version.name), resource.kind.clone())
+        };
+        View { api_version, kind, metadata_only, typed_items: metadata_only || resource.custom }
     }
 
     /// The bytes of an object in this view.
     pub(crate) fn bytes(&self, object: &Object) -> Bytes {
-        if !self.metadata_only && *object.api_version == self.api_version {
+        self.with_type(&self.untyped(object))
+    }
+
+    fn item(&self, object: &Object) -> Bytes {
+        let bytes = self.untyped(object);
+        if self.typed_items { self.with_type(&bytes) } else { bytes }
+    }
+
+    fn untyped(&self, object: &Object) -> Bytes {
+        if !self.metadata_only {
             return object.bytes.clone();
         }
-        self.show(object.value())
+        let value: Value = serde_json::from_slice(&object.bytes).unwrap_or(Value::Null);
+        Bytes::from(json!({"metadata": value["metadata"]}).to_string())
+    }
+
+    /// Puts the type in front of an object that has none.
+    fn with_type(&self, bytes: &[u8]) -> Bytes {
+        let head = format!("{{\"kind\":{:?},\"apiVersion\":{:?},", self.kind, self.api_version);
+        let rest = bytes.strip_prefix(b"{").unwrap_or_default();
+        Bytes::from([head.as_bytes(), rest].concat())
     }
 
     /// The bytes of an object that is parsed already, in this view.
     pub(crate) fn show(&self, mut value: Value) -> Bytes {
         if self.metadata_only {
-            value = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
-                "metadata": value["metadata"]});
-        } else {
-            value["apiVersion"] = Value::from(self.api_version.as_str());
+            value = json!({"metadata": value["metadata"]});
         }
-        Bytes::from(serde_json::to_vec(&value).unwrap_or_default())
-    }
-
-    /// The kind and version of a list of such objects.
-    fn list_type(&self, kind: &str) -> (String, &str) {
-        if self.metadata_only {
-            ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1")
-        } else {
-            (format!("{kind}List"), &self.api_version)
-        }
+        value["kind"] = Value::from(self.kind.as_str());
+        value["apiVersion"] = Value::from(self.api_version.as_str());
+        Bytes::from(value.to_string())
     }
 
     /// The kind and version that bookmarks carry.
-    pub(crate) fn bookmark(&self, kind: &str, revision: u64, initial_end: bool) -> Value {
-        let (kind, version) = if self.metadata_only {
-            ("PartialObjectMetadata", "meta.k8s.io/v1")
-        } else {
-            (kind, self.api_version.as_str())
-        };
+    pub(crate) fn bookmark(&self, revision: u64, initial_end: bool) -> Value {
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        json!({"kind": kind, "apiVersion": version, "metadata": metadata})
+        json!({"kind": self.kind, "apiVersion": self.api_version, "metadata": metadata})
     }
 }
 
@@ -106,6 +114,10 @@ pub(crate) fn matches(selector: &Selector, object: &Object) -> bool {
 }
 
 pub(crate) fn list(state: &State, call: &Call<'_>) -> Result<Reply> {
+    if call.request.flag("sendInitialEvents") {
+        let cause = Cause::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list");
+        return Err(Failure::bad_option("ListOptions", cause));
+    }
     let selector = selector(call)?;
     let limit: usize = call.request.parameter("limit").parse().unwrap_or(0);
     let start = continue_token(call)?;
@@ -123,6 +135,9 @@ pub(crate) fn list(state: &State, call: &Call<'_>) -> Result<Reply> {
         .filter(|object| matches(&selector, object))
         .collect();
     let mut metadata = json!({"resourceVersion": revision.to_string()});
+    if call.resource.custom {
+        metadata["continue"] = Value::from("");
+    }
     if limit > 0 && chosen.len() > limit {
         let remaining = chosen.len() - limit;
         chosen.truncate(limit);
@@ -133,11 +148,11 @@ pub(crate) fn list(state: &State, call: &Call<'_>) -> Result<Reply> {
             metadata["remainingItemCount"] = Value::from(remaining);
         }
     }
-    Ok(Reply::bytes(200, list_body(&view, &call.resource.kind, &metadata, &chosen)))
+    Ok(Reply::bytes(200, list_body(&view, &metadata, &chosen)))
 }
 
-fn list_body(view: &View, kind: &str, metadata: &Value, objects: &[Arc<Object>]) -> Bytes {
-    let (kind, version) = view.list_type(kind);
+fn list_body(view: &View, metadata: &Value, objects: &[Arc<Object>]) -> Bytes {
+    let (kind, version) = (format!("{}List", view.kind), &view.api_version);
     let head = format!("{{\"kind\":{kind:?},\"apiVersion\":{version:?},\"metadata\":{metadata},\"items\":[");
     let size = objects.iter().map(|object| object.bytes.len() + 1).sum::<usize>();
     let mut body = Vec::with_capacity(head.len() + size + 2);
@@ -146,7 +161,7 @@ fn list_body(view: &View, kind: &str, metadata: &Value, objects: &[Arc<Object>])
         if index > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(&view.bytes(object));
+        body.extend_from_slice(&view.item(object));
     }
     body.extend_from_slice(b"]}");
     Bytes::from(body)
@@ -179,22 +194,20 @@ pub(crate) fn watch(state: &State, call: &Call<'_>) -> Result<Reply> {
     let view = View::new(&call.resource, &call.version, &request.accept);
     let initial = request.flag("sendInitialEvents");
     if initial && request.parameter("resourceVersionMatch") != "NotOlderThan" {
-        let message = "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents \
-                       requires setting resourceVersionMatch to NotOlderThan";
-        return Err(Failure::other(422, "Invalid", message));
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        return Err(Failure::bad_option("ListOptions", Cause::forbidden("resourceVersionMatch", why)));
     }
     let from = match request.parameter("resourceVersion") {
         "" | "0" => None,
         text => Some(text.parse::<u64>().map_err(|_| {
-            Failure::bad_request(format!(
-                "Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            Failure::internal(format!(
+                "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
             ))
         })?),
     };
     let timeout = request.parameter("timeoutSeconds").parse::<u64>().ok();
     let start = watch::Start {
         resource: call.resource.id,
-        kind: call.resource.kind.clone(),
         namespace: call.path.namespace.clone(),
         selector,
         view,

@@ -160,23 +160,21 @@ pub(crate) fn label_selector_matches(selector: &Value, labels: &[(String, String
         return false;
     }
     let get = |key: &str| labels.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-    let exact = selector["matchLabels"].as_object().into_iter().flatten();
-    let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
-    exact.map(|(key, value)| get(key) == value.as_str()).all(|fits| fits)
-        && expressions
-            .map(|expression| {
-                let found = get(expression["key"].as_str().unwrap_or_default());
-                let values = meta::strings(&expression["values"]);
-                let listed = found.is_some_and(|found| values.iter().any(|value| value == found));
-                match expression["operator"].as_str() {
-                    Some("In") => listed,
-                    Some("NotIn") => !listed,
-                    Some("Exists") => found.is_some(),
-                    Some("DoesNotExist") => found.is_none(),
-                    _ => false,
-                }
-            })
-            .all(|fits| fits)
+    let mut exact = selector["matchLabels"].as_object().into_iter().flatten();
+    let mut expressions = selector["matchExpressions"].as_array().into_iter().flatten();
+    exact.all(|(key, value)| get(key) == value.as_str())
+        && expressions.all(|expression| {
+            let found = get(expression["key"].as_str().unwrap_or_default());
+            let values = meta::strings(&expression["values"]);
+            let listed = found.is_some_and(|found| values.iter().any(|value| value == found));
+            match expression["operator"].as_str() {
+                Some("In") => listed,
+                Some("NotIn") => !listed,
+                Some("Exists") => found.is_some(),
+                Some("DoesNotExist") => found.is_none(),
+                _ => false,
+            }
+        })
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ impl State {
             "scale" if call.version.scale.is_some() => scale::answer(self, call),
             "eviction" if call.resource.is("", "pods") => delete::evict(self, call),
             "log" if call.resource.is("", "pods") => read::log(self, call),
-            _ => Err(Failure::no_such_path()),
+            _ => Err(Failure::no_such_subresource()),
         }
     }
 

@@ -124,6 +124,19 @@ impl Failure {
         Failure::new(404, "", "404 page not found".to_owned(), None)
     }
 
+    /// 404 for a subresource that an object does not have.
+    #[must_use]
+    pub(crate) fn no_such_subresource() -> Box<Failure> {
+        let message = "the server could not find the requested resource".to_owned();
+        Failure::new(404, "NotFound", message, Some(json!({})))
+    }
+
+    /// 422 for a parameter of a request.
+    #[must_use]
+    pub(crate) fn bad_option(options: &str, cause: Cause) -> Box<Failure> {
+        Failure::invalid(Subject { group: "meta.k8s.io", plural: "", kind: options, name: "" }, &[cause])
+    }
+
     /// 409: there is one of that name.
     #[must_use]
     pub(crate) fn already_exists(subject: Subject<'_>) -> Box<Failure> {
@@ -218,9 +231,8 @@ impl Failure {
 
     /// 415.
     #[must_use]
-    pub(crate) fn unsupported_media(content_type: &str) -> Box<Failure> {
-        let message = format!("the body of the request was in an unknown format - {content_type}");
-        Failure::new(415, "UnsupportedMediaType", message, Some(json!({})))
+    pub(crate) fn unsupported_media() -> Box<Failure> {
+        Failure::new(415, "UnsupportedMediaType", "415: Unsupported Media Type".to_owned(), Some(json!({})))
     }
 
     /// 500 with a plain error, such as a patch of a wrong type.

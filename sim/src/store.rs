@@ -41,15 +41,17 @@ pub(crate) struct Object {
     pub revision: u64,
     /// Its UID.
     pub uid: Box<str>,
-    /// The `apiVersion` that it is written in.
+    /// The `apiVersion` that it was written in.
     pub api_version: Box<str>,
+    /// Its kind.
+    pub kind: Box<str>,
     /// Its labels, sorted.
     pub labels: Vec<(String, String)>,
     /// The UIDs of its owners.
     pub owners: Vec<String>,
     /// It is on its way out.
     pub deleting: bool,
-    /// The JSON.
+    /// The JSON without `apiVersion` and `kind`: items of lists are without them.
     pub bytes: Bytes,
 }
 
@@ -57,7 +59,10 @@ impl Object {
     /// The parsed object.
     #[must_use]
     pub(crate) fn value(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or(Value::Null)
+        let mut value: Value = serde_json::from_slice(&self.bytes).unwrap_or(Value::Null);
+        value["apiVersion"] = Value::from(&*self.api_version);
+        value["kind"] = Value::from(&*self.kind);
+        value
     }
 }
 
@@ -188,7 +193,7 @@ impl Store {
         self.writes += 1;
         meta::metadata_mut(&mut value)
             .insert("resourceVersion".to_owned(), Value::from(self.revision.to_string()));
-        let object = Arc::new(build(key, self.revision, &value));
+        let object = Arc::new(build(key, self.revision, value));
         let previous = self.get(key);
         if let Some(previous) = &previous {
             self.unindex(previous);
@@ -214,7 +219,7 @@ impl Store {
         let mut value = previous.value();
         meta::metadata_mut(&mut value)
             .insert("resourceVersion".to_owned(), Value::from(self.revision.to_string()));
-        let object = Arc::new(build(key, self.revision, &value));
+        let object = Arc::new(build(key, self.revision, value));
         for dependent in self.dependents(&previous.uid) {
             self.dirty.insert(dependent);
         }
@@ -283,15 +288,21 @@ impl Store {
     }
 }
 
-fn build(key: &Key, revision: u64, value: &Value) -> Object {
+fn build(key: &Key, revision: u64, mut value: Value) -> Object {
+    let mut take = |field: &str| match value.as_object_mut().and_then(|map| map.remove(field)) {
+        Some(Value::String(text)) => Box::from(text),
+        _ => Box::from(""),
+    };
+    let (api_version, kind) = (take("apiVersion"), take("kind"));
     Object {
         key: key.clone(),
         revision,
-        uid: Box::from(meta::uid(value)),
-        api_version: Box::from(value["apiVersion"].as_str().unwrap_or_default()),
-        labels: meta::labels(value),
-        owners: meta::owner_uids(value),
-        deleting: meta::is_deleting(value),
-        bytes: Bytes::from(serde_json::to_vec(value).unwrap_or_default()),
+        uid: Box::from(meta::uid(&value)),
+        api_version,
+        kind,
+        labels: meta::labels(&value),
+        owners: meta::owner_uids(&value),
+        deleting: meta::is_deleting(&value),
+        bytes: Bytes::from(serde_json::to_vec(&value).unwrap_or_default()),
     }
 }

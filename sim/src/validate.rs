@@ -45,6 +45,7 @@ pub(crate) fn create(resource: &Resource, object: &Value) -> Vec<Cause> {
 pub(crate) fn update(resource: &Resource, live: &Value, object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     labels(object, &mut causes);
+    finalizers(live, object, &mut causes);
     common(resource, object, &mut causes);
     immutable(resource, live, object, &mut causes);
     causes
@@ -57,7 +58,9 @@ fn name(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
         ("", "namespaces" | "services") => (is_label(name), LABEL_RULE),
         _ => (is_subdomain(name), SUBDOMAIN_RULE),
     };
+    let dotted = rule == LABEL_RULE && name.contains('.') && is_subdomain(name);
     if !fine {
+        let rule = if dotted { "must not contain dots" } else { rule };
         causes.push(Cause::invalid("metadata.name", &Value::from(name), rule));
     }
     if resource.is("apiextensions.k8s.io", "customresourcedefinitions") {
@@ -65,9 +68,23 @@ fn name(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
         let plural = spec["names"]["plural"].as_str().unwrap_or_default();
         let expected = format!("{plural}.{}", spec["group"].as_str().unwrap_or_default());
         if name != expected {
-            let why = format!("must be spec.names.plural+\".\"+spec.group");
-            causes.push(Cause::invalid("metadata.name", &Value::from(name), &why));
+            let why = "must be spec.names.plural+\".\"+spec.group";
+            causes.push(Cause::invalid("metadata.name", &Value::from(name), why));
         }
+    }
+}
+
+/// What is on its way out gets no new finalizers.
+fn finalizers(live: &Value, object: &Value, causes: &mut Vec<Cause>) {
+    let old = meta::finalizers(live);
+    let new: Vec<String> = meta::finalizers(object).into_iter().filter(|one| !old.contains(one)).collect();
+    if meta::is_deleting(live) && !new.is_empty() {
+        let list: Vec<String> = new.iter().map(|one| format!("{one:?}")).collect();
+        let why = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            list.join(", ")
+        );
+        causes.push(Cause::forbidden("metadata.finalizers", &why));
     }
 }
 
@@ -109,10 +126,8 @@ fn common(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
             }
             pod_spec(&spec["template"]["spec"], "spec.template.spec", causes);
         }
-        ("batch", "cronjobs") => {
-            if spec["schedule"].as_str().unwrap_or_default().is_empty() {
-                causes.push(Cause::required("spec.schedule", ""));
-            }
+        ("batch", "cronjobs") if spec["schedule"].as_str().unwrap_or_default().is_empty() => {
+            causes.push(Cause::required("spec.schedule", ""));
         }
         ("", "pods") => pod_spec(spec, "spec", causes),
         ("", "services") => service(spec, causes),
@@ -140,7 +155,6 @@ fn selector(spec: &Value, causes: &mut Vec<Cause>) {
     let selector = &spec["selector"];
     if selector.is_null() {
         causes.push(Cause::required("spec.selector", ""));
-        return;
     }
     let empty = selector.as_object().is_some_and(serde_json::Map::is_empty);
     if empty {
@@ -209,12 +223,15 @@ fn service(spec: &Value, causes: &mut Vec<Cause>) {
         causes.push(Cause::required("spec.ports", ""));
     }
     for (index, port) in ports.iter().enumerate() {
-        if !port["port"].as_i64().is_some_and(|number| (1..=65_535).contains(&number)) {
-            let field = format!("spec.ports[{index}].port");
-            causes.push(Cause::invalid(&field, &port["port"], "must be between 1 and 65535, inclusive"));
-        }
         if ports.len() > 1 && port["name"].as_str().unwrap_or_default().is_empty() {
             causes.push(Cause::required(&format!("spec.ports[{index}].name"), ""));
+        }
+        for field in ["port", "targetPort"] {
+            let number = &port[field];
+            if number.as_i64().is_some_and(|number| !(1..=65_535).contains(&number)) {
+                let path = format!("spec.ports[{index}].{field}");
+                causes.push(Cause::invalid(&path, number, "must be between 1 and 65535, inclusive"));
+            }
         }
     }
 }

@@ -23,7 +23,6 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1800);
 #[derive(Debug)]
 pub(crate) struct Start {
     pub(crate) resource: ResourceId,
-    pub(crate) kind: String,
     pub(crate) namespace: Option<String>,
     pub(crate) selector: Selector,
     pub(crate) view: View,
@@ -96,7 +95,7 @@ impl Watch {
             }
         }
         if self.start.initial && self.start.bookmarks {
-            let bookmark = self.start.view.bookmark(&self.start.kind, self.cursor, true);
+            let bookmark = self.start.view.bookmark(self.cursor, true);
             self.pending.push(json_line("BOOKMARK", &bookmark));
         }
     }
@@ -158,7 +157,7 @@ impl State {
         if !watch.ended && now >= watch.ends_at {
             watch.ended = true;
         } else if watch.bookmark_at.is_some_and(|at| now >= at) && !watch.ended {
-            let bookmark = watch.start.view.bookmark(&watch.start.kind, watch.cursor, false);
+            let bookmark = watch.start.view.bookmark(watch.cursor, false);
             watch.pending.push(json_line("BOOKMARK", &bookmark));
             watch.bookmark_at = Some(later(now, self.config.bookmark_interval));
         }

@@ -1,4 +1,5 @@
 //! Custom resource definitions, discovery and garbage collection.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Watches: what they send, when they end, and the faults around them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value)]
 
 mod common;
 

@@ -15,10 +15,25 @@ pub(crate) struct Condition<'a> {
 
 /// Sets a condition. Its transition time moves only when its status does.
 pub(crate) fn set(status: &mut Value, condition: &Condition<'_>, now: Timestamp, with_update_time: bool) {
+    let holds = if condition.holds { "True" } else { "False" };
+    set_as(status, condition, holds, now, with_update_time);
+}
+
+/// Sets a condition of which nothing is known.
+pub(crate) fn set_unknown(status: &mut Value, condition: &Condition<'_>, now: Timestamp) {
+    set_as(status, condition, "Unknown", now, true);
+}
+
+fn set_as(
+    status: &mut Value,
+    condition: &Condition<'_>,
+    holds: &str,
+    now: Timestamp,
+    with_update_time: bool,
+) {
     if !status["conditions"].is_array() {
         status["conditions"] = json!([]);
     }
-    let holds = if condition.holds { "True" } else { "False" };
     let time = meta::time_text(now);
     let Some(list) = status["conditions"].as_array_mut() else { return };
     let place = list.iter().position(|have| have["type"] == condition.kind);

@@ -15,7 +15,7 @@ use crate::store::{Key, Object};
 use crate::watch::later;
 
 /// Held by the definition until its objects are gone.
-const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 const SERVER: &str = "kube-apiserver";
 
 pub(crate) fn reconcile(state: &mut State, key: &Key, object: Option<&Object>, now: Timestamp) {
@@ -55,20 +55,7 @@ fn accept(state: &mut State, key: &Key, now: Timestamp) {
 
 fn establish(state: &mut State, key: &Key, now: Timestamp) {
     state.change_as(key, SERVER, "status", now, |definition| {
-        let mut finalizers = meta::finalizers(definition);
-        if !finalizers.iter().any(|have| have == CLEANUP) {
-            finalizers.push(CLEANUP.to_owned());
-            meta::set_finalizers(definition, &finalizers);
-        }
-        let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
-        let stored: Vec<Value> = versions
-            .filter(|version| version["storage"] == true)
-            .map(|version| version["name"].clone())
-            .collect();
         let status = &mut definition["status"];
-        if status["storedVersions"].is_null() {
-            status["storedVersions"] = Value::Array(stored);
-        }
         let message = "the initial names have been accepted";
         let condition =
             Condition { kind: "Established", holds: true, reason: "InitialNamesAccepted", message };

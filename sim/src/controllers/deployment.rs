@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::MANAGER;
-use super::conditions::{Condition, find, holds, set};
+use super::conditions::{Condition, find, holds, set, set_unknown};
 use super::templates::{set_count, share, template_hash};
 use crate::meta;
 use crate::state::State;
@@ -49,7 +49,7 @@ pub(crate) fn reconcile(state: &mut State, object: &Object, now: Timestamp) {
         } else {
             roll(state, &deployment, new, &old, now);
         }
-        mark_revision(state, object, new, &old, now);
+        mark_revision(state, new, &old, now);
     }
     tidy(state, &deployment, &old, now);
     let (new, old) = split(state, &object.uid, &hash);
@@ -96,6 +96,9 @@ fn create_set(state: &mut State, deployment: &Value, hash: &str, old: &[Replicas
         map.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
     annotations[REVISION] = Value::from((last + 1).to_string());
+    for (key, count) in counts(deployment) {
+        annotations[key] = Value::from(count.to_string());
+    }
     let replicas = if old.is_empty() { deployment["spec"]["replicas"].as_i64().unwrap_or(1) } else { 0 };
     let set = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {
         "name": format!("{}-{hash}", meta::name(deployment)), "namespace": meta::namespace(deployment),
@@ -106,19 +109,43 @@ fn create_set(state: &mut State, deployment: &Value, hash: &str, old: &[Replicas
     state.create_as(MANAGER, set, now);
 }
 
-fn scale(state: &mut State, set: &Replicas, replicas: i64, now: Timestamp) {
-    if set.wanted() != replicas {
-        state.change_as(&set.key, MANAGER, "", now, |value| {
-            value["spec"]["replicas"] = Value::from(replicas);
-        });
+/// What its sets are told about the whole deployment.
+fn counts(deployment: &Value) -> [(&'static str, i64); 2] {
+    let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+    let surge = share(&deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"], wanted, true);
+    [
+        ("deployment.kubernetes.io/desired-replicas", wanted),
+        ("deployment.kubernetes.io/max-replicas", wanted + surge),
+    ]
+}
+
+fn scale(state: &mut State, deployment: &Value, set: &Replicas, replicas: i64, now: Timestamp) {
+    if set.wanted() == replicas {
+        return;
     }
+    let counts = counts(deployment);
+    state.change_as(&set.key, MANAGER, "", now, |value| {
+        value["spec"]["replicas"] = Value::from(replicas);
+        for (key, count) in counts {
+            value["metadata"]["annotations"][key] = Value::from(count.to_string());
+        }
+    });
 }
 
 /// A paused deployment still follows its count, with the sets it has.
 fn scale_paused(state: &mut State, deployment: &Value, new: &Replicas, old: &[Replicas], now: Timestamp) {
     let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     let elsewhere: i64 = old.iter().map(Replicas::wanted).sum();
-    scale(state, new, (wanted - elsewhere).max(0), now);
+    scale(state, deployment, new, (wanted - elsewhere).max(0), now);
+}
+
+/// How many pods more, and how many available ones fewer, a rollout may have.
+fn limits(deployment: &Value) -> (i64, i64) {
+    let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+    let rolling = &deployment["spec"]["strategy"]["rollingUpdate"];
+    let surge = share(&rolling["maxSurge"], wanted, true);
+    let unavailable = share(&rolling["maxUnavailable"], wanted, false).min(wanted);
+    (surge, if surge == 0 && unavailable == 0 { 1 } else { unavailable })
 }
 
 /// One step of the rollout.
@@ -126,34 +153,31 @@ fn roll(state: &mut State, deployment: &Value, new: &Replicas, old: &[Replicas],
     let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     if deployment["spec"]["strategy"]["type"] == "Recreate" {
         for set in old {
-            scale(state, set, 0, now);
+            scale(state, deployment, set, 0, now);
         }
         let left: i64 = old.iter().map(|set| set.status("replicas")).sum();
         if left == 0 {
-            scale(state, new, wanted, now);
+            scale(state, deployment, new, wanted, now);
         }
         return;
     }
-    let rolling = &deployment["spec"]["strategy"]["rollingUpdate"];
-    let surge = share(&rolling["maxSurge"], wanted, true);
-    let mut unavailable = share(&rolling["maxUnavailable"], wanted, false).min(wanted);
-    if surge == 0 && unavailable == 0 {
-        unavailable = 1;
-    }
+    let surge = limits(deployment).0;
     let old_wanted: i64 = old.iter().map(Replicas::wanted).sum();
     let target = if old_wanted == 0 {
         wanted
     } else {
         (wanted + surge - old_wanted).clamp(new.wanted().min(wanted), wanted)
     };
-    scale(state, new, target, now);
+    scale(state, deployment, new, target, now);
     if old_wanted > 0 {
-        shrink_old(state, new, old, wanted - unavailable, now);
+        shrink_old(state, deployment, new, old, now);
     }
 }
 
 /// Takes pods from the old sets, those that are not available first, and keeps enough available ones.
-fn shrink_old(state: &mut State, new: &Replicas, old: &[Replicas], available_min: i64, now: Timestamp) {
+fn shrink_old(state: &mut State, deployment: &Value, new: &Replicas, old: &[Replicas], now: Timestamp) {
+    let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
+    let available_min = wanted - limits(deployment).1;
     let new_unavailable = new.wanted() - new.status("availableReplicas");
     let all: i64 = new.wanted() + old.iter().map(Replicas::wanted).sum::<i64>();
     let mut room = all - available_min - new_unavailable;
@@ -176,22 +200,18 @@ fn shrink_old(state: &mut State, new: &Replicas, old: &[Replicas], available_min
         spare -= taken;
     }
     for (set, wanted) in old.iter().zip(wanted) {
-        scale(state, set, wanted, now);
+        scale(state, deployment, set, wanted, now);
     }
 }
 
 /// The set in use has the highest revision, also after going back to an old one.
-fn mark_revision(state: &mut State, object: &Object, new: &Replicas, old: &[Replicas], now: Timestamp) {
+fn mark_revision(state: &mut State, new: &Replicas, old: &[Replicas], now: Timestamp) {
     let last = old.iter().map(|set| set.revision).max().unwrap_or(0);
-    let revision = new.revision.max(last + 1).to_string();
     if new.revision <= last {
         state.change_as(&new.key, MANAGER, "", now, |set| {
-            set["metadata"]["annotations"][REVISION] = Value::from(revision.as_str());
+            set["metadata"]["annotations"][REVISION] = Value::from((last + 1).to_string());
         });
     }
-    state.change_as(&object.key, MANAGER, "", now, |deployment| {
-        deployment["metadata"]["annotations"][REVISION] = Value::from(revision.as_str());
-    });
 }
 
 /// Removes empty old sets beyond the limit.
@@ -215,6 +235,8 @@ fn write_status(
 ) {
     let sum = |field: &str| new.into_iter().chain(old).map(|set| set.status(field)).sum::<i64>();
     let (all, ready, available) = (sum("replicas"), sum("readyReplicas"), sum("availableReplicas"));
+    let terminating = sum("terminatingReplicas");
+    let paused = deployment["spec"]["paused"] == true;
     let updated = new.map_or(0, |set| set.status("replicas"));
     let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     let unavailable_max =
@@ -227,7 +249,11 @@ fn write_status(
     let progressed = updated > deployment["status"]["updatedReplicas"].as_i64().unwrap_or(0)
         || available > deployment["status"]["availableReplicas"].as_i64().unwrap_or(0)
         || deployment["status"]["observedGeneration"] != deployment["metadata"]["generation"];
+    let revision = new.map(|set| set.revision.to_string());
     state.change_as(&object.key, MANAGER, "status", now, |value| {
+        if let Some(revision) = &revision {
+            value["metadata"]["annotations"][REVISION] = Value::from(revision.as_str());
+        }
         let generation = value["metadata"]["generation"].clone();
         let status = &mut value["status"];
         status["observedGeneration"] = generation;
@@ -236,6 +262,12 @@ fn write_status(
         set_count(status, "readyReplicas", ready);
         set_count(status, "availableReplicas", available);
         set_count(status, "unavailableReplicas", (expected - available).max(0));
+        status["terminatingReplicas"] = Value::from(terminating);
+        if paused {
+            let (reason, message) = ("DeploymentPaused", "Deployment is paused");
+            let condition = Condition { kind: "Progressing", holds: false, reason, message };
+            set_unknown(status, &condition, now);
+        }
         let enough = available >= wanted - unavailable_max;
         let (reason, message) = if enough {
             ("MinimumReplicasAvailable", "Deployment has minimum availability.")
@@ -243,9 +275,11 @@ fn write_status(
             ("MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
         };
         set(status, &Condition { kind: "Available", holds: enough, reason, message }, now, true);
-        progressing(status, &set_name, complete, late && !progressed, progressed, now);
+        if !paused {
+            progressing(status, &set_name, complete, late && !progressed, progressed, now);
+        }
     });
-    if !complete && deadline < i64::from(i32::MAX) {
+    if !complete && !paused && deadline < i64::from(i32::MAX) {
         wake_at_deadline(state, &object.key, deadline, now);
     }
 }

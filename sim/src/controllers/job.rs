@@ -65,6 +65,9 @@ pub(crate) fn reconcile(state: &mut State, object: &Object, now: Timestamp) {
             }
             status["completionTime"] = Value::from(time);
         }
+        for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+            condition["lastProbeTime"] = condition["lastTransitionTime"].clone();
+        }
     });
 }
 

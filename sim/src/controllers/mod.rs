@@ -20,6 +20,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub(crate) use conditions::{Condition, set as set_condition};
+pub(crate) use definition::CLEANUP;
+
 use crate::garbage;
 use crate::state::State;
 use crate::store::{Key, Object};

@@ -21,7 +21,9 @@ pub(crate) fn reconcile(state: &mut State, object: &Object, now: Timestamp) {
     if state.store.get(&Key::new(state.id("", "configmaps"), &name, "kube-root-ca.crt")).is_none() {
         let authority = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "kube-root-ca.crt", "namespace": name, "annotations": {
-                "kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver"}},
+                "kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver \
+                 when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other \
+                 usage is guaranteed across distributions of Kubernetes clusters."}},
             "data": {"ca.crt": ""}});
         state.create_as(MANAGER, authority, now);
     }

@@ -12,10 +12,13 @@ use crate::state::State;
 use crate::store::{Key, Object};
 use crate::watch::later;
 
+/// Every pod says that its node has this address.
+const NODE_ADDRESS: &str = "10.1.0.1";
 /// The image tag that never runs.
 const BROKEN: &str = "broken";
 
 pub(crate) fn reconcile(state: &mut State, object: &Object, now: Timestamp) {
+    mark_budgets(state, &object.key);
     let pod = object.value();
     if object.deleting {
         return end(state, object, &pod, now);
@@ -44,6 +47,14 @@ pub(crate) fn reconcile(state: &mut State, object: &Object, now: Timestamp) {
 /// Forgets a pod that is gone.
 pub(crate) fn went(state: &mut State, key: &Key) {
     state.pods_due.remove(key);
+    mark_budgets(state, key);
+}
+
+/// Disruption budgets count pods.
+fn mark_budgets(state: &mut State, key: &Key) {
+    for budget in state.store.list(state.id("policy", "poddisruptionbudgets"), Some(&key.namespace)) {
+        state.store.mark(budget.key.clone());
+    }
 }
 
 /// Times in objects are whole seconds, so the next step of a pod is kept beside them.
@@ -105,7 +116,8 @@ fn place(state: &mut State, object: &Object, pod: &Value, now: Timestamp) {
 fn start(state: &mut State, object: &Object, now: Timestamp) {
     write_status(state, &object.key, now, |pod, status| {
         status["startTime"] = Value::from(meta::time_text(now));
-        status["hostIP"] = Value::from("10.1.0.1");
+        status["hostIP"] = Value::from(NODE_ADDRESS);
+        status["hostIPs"] = json!([{"ip": NODE_ADDRESS}]);
         ready_conditions(status, false, now);
         status["containerStatuses"] =
             pod_containers(pod, false, |_| json!({"waiting": {"reason": "ContainerCreating"}}));

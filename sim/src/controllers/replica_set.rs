@@ -26,7 +26,9 @@ pub(crate) fn reconcile(state: &mut State, object: &Object, now: Timestamp) {
             }
         }
     }
-    let pods: Vec<Pod> = pods_of(state, &object.uid).into_iter().filter(Pod::is_active).collect();
+    let (pods, ending): (Vec<Pod>, Vec<Pod>) =
+        pods_of(state, &object.uid).into_iter().partition(Pod::is_active);
+    let terminating = ending.iter().filter(|pod| pod.object.deleting).count();
     let seconds = set["spec"]["minReadySeconds"].as_i64().unwrap_or(0);
     let count = |fits: &dyn Fn(&Pod) -> bool| {
         i64::try_from(pods.iter().filter(|pod| fits(pod)).count()).unwrap_or(i64::MAX)
@@ -40,6 +42,7 @@ pub(crate) fn reconcile(state: &mut State, object: &Object, now: Timestamp) {
         set_count(status, "fullyLabeledReplicas", all);
         set_count(status, "readyReplicas", ready);
         set_count(status, "availableReplicas", available);
+        status["terminatingReplicas"] = Value::from(terminating);
         status["observedGeneration"] = generation;
     });
     wake_for_available(state, &object.key, &pods, seconds, now);

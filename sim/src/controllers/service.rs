@@ -62,5 +62,13 @@ pub(crate) fn disruption_budget(state: &mut State, object: &Object, now: Timesta
         ] {
             status[field] = Value::from(value);
         }
+        let allowed = healthy > wanted;
+        let reason = if allowed { "SufficientPods" } else { "InsufficientPods" };
+        let condition = Condition { kind: "DisruptionAllowed", holds: allowed, reason, message: "" };
+        set(status, &condition, now, false);
+        let generation = status["observedGeneration"].clone();
+        for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+            condition["observedGeneration"] = generation.clone();
+        }
     });
 }

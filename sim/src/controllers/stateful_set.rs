@@ -108,6 +108,7 @@ fn create_numbered(state: &mut State, set: &Value, revision: &str, number: i64, 
             labels[HASH] = Value::from(revision);
             labels["statefulset.kubernetes.io/pod-name"] = Value::from(name.as_str());
             labels["apps.kubernetes.io/pod-index"] = Value::from(number.to_string());
+            pod["metadata"]["generateName"] = Value::from(format!("{}-", meta::name(set)));
             pod["spec"]["hostname"] = Value::from(name.as_str());
             if !set["spec"]["serviceName"].is_null() {
                 pod["spec"]["subdomain"] = set["spec"]["serviceName"].clone();

@@ -26,6 +26,23 @@ pub(crate) fn fill(resource: &Resource, object: &mut Value) {
         ("", "persistentvolumes") => {
             set(&mut object["spec"], "persistentVolumeReclaimPolicy", "Retain");
             set(&mut object["spec"], "volumeMode", "Filesystem");
+            if let Some(path) = part(&mut object["spec"], "hostPath") {
+                set(path, "type", "");
+            }
+        }
+        ("", "limitranges") => {
+            for limit in items(&mut object["spec"], "limits").filter(|limit| limit["type"] == "Container") {
+                let default = limit["default"].clone();
+                for (name, value) in default.as_object().into_iter().flatten() {
+                    set(&mut limit["defaultRequest"], name, value.clone());
+                }
+            }
+        }
+        ("discovery.k8s.io", _) => {
+            for port in items(object, "ports") {
+                set(port, "name", "");
+                set(port, "protocol", "TCP");
+            }
         }
         ("apps" | "batch", _) | ("", "replicationcontrollers") => workload(resource, object),
         ("rbac.authorization.k8s.io", _) => rbac(object),
@@ -89,11 +106,13 @@ fn secret(object: &mut Value) {
 }
 
 fn workload(resource: &Resource, object: &mut Value) {
-    let spec = &mut object["spec"];
-    if !spec.is_object() {
-        meta::drop_null(object, "spec");
+    if !object["spec"].is_object() {
         return;
     }
+    if resource.plural == "daemonsets" {
+        set(&mut object["metadata"]["annotations"], super::TEMPLATE_GENERATION, "1");
+    }
+    let spec = &mut object["spec"];
     match resource.plural.as_str() {
         "deployments" => {
             set(spec, "replicas", 1);
@@ -148,6 +167,7 @@ fn stateful_set(spec: &mut Value) {
     set(strategy, "type", "RollingUpdate");
     if strategy["type"] == "RollingUpdate" {
         set(&mut strategy["rollingUpdate"], "partition", 0);
+        set(&mut strategy["rollingUpdate"], "maxUnavailable", 1);
     }
     meta::drop_null(strategy, "rollingUpdate");
     let retention = &mut spec["persistentVolumeClaimRetentionPolicy"];
@@ -169,6 +189,7 @@ fn job(spec: &mut Value) {
     set(spec, "parallelism", 1);
     set(spec, "backoffLimit", 6);
     set(spec, "completionMode", "NonIndexed");
+    set(spec, "manualSelector", false);
     set(spec, "suspend", false);
     if spec["podFailurePolicy"].is_null() {
         set(spec, "podReplacementPolicy", "TerminatingOrFailed");

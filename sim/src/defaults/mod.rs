@@ -8,15 +8,20 @@ mod pods;
 
 use serde_json::{Value, json};
 
+use crate::decode::decode;
 use crate::kinds::Resource;
 use crate::meta;
 use crate::state::State;
 
 pub(crate) use pods::image_tag;
 
-/// Sets a field that is not there.
+/// The annotation that counts templates.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+/// Sets a field that is not there, or is an empty text.
 pub(crate) fn set(object: &mut Value, field: &str, value: impl Into<Value>) {
-    if object.get(field).is_none_or(Value::is_null) && (object.is_object() || object.is_null()) {
+    let empty = object.get(field).is_none_or(|have| have.is_null() || have == "");
+    if empty && (object.is_object() || object.is_null()) {
         object[field] = value.into();
     }
 }
@@ -41,15 +46,13 @@ pub(crate) fn fill(resource: &Resource, object: &mut Value) {
 /// What creation sets after field tracking.
 pub(crate) fn prepare_create(state: &mut State, resource: &Resource, status: bool, object: &mut Value) {
     let keeps_status = resource.is("", "nodes");
-    if status && !keeps_status {
-        if let Value::Object(map) = object
-            && map.contains_key("status")
-        {
-            map.remove("status");
-            if !resource.custom {
-                map.insert("status".to_owned(), json!({}));
-            }
-        }
+    if status
+        && !keeps_status
+        && let Value::Object(map) = object
+        && map.remove("status").is_some()
+        && !resource.custom
+    {
+        map.insert("status".to_owned(), json!({}));
     }
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces") => {
@@ -66,12 +69,25 @@ pub(crate) fn prepare_create(state: &mut State, resource: &Resource, status: boo
             protect(object, "kubernetes.io/pvc-protection");
         }
         ("", "persistentvolumes") => {
-            object["status"] = json!({"phase": "Pending"});
+            let created = object["metadata"]["creationTimestamp"].clone();
+            object["status"] = json!({"phase": "Pending", "lastPhaseTransitionTime": created});
             protect(object, "kubernetes.io/pv-protection");
         }
         ("batch", "jobs") => prepare_job(object),
+        ("apiextensions.k8s.io", _) => {
+            let versions = object["spec"]["versions"].as_array().into_iter().flatten();
+            let stored: Vec<Value> = versions
+                .filter(|version| version["storage"] == true)
+                .map(|version| version["name"].clone())
+                .collect();
+            object["status"] = json!({"storedVersions": stored});
+        }
         ("networking.k8s.io", "ingresses") => object["status"] = json!({"loadBalancer": {}}),
         _ => {}
+    }
+    // The status has the fields that are there even when zero.
+    if let Some(version) = resource.versions.first().filter(|_| !resource.custom) {
+        decode(&version.ty, object);
     }
 }
 
@@ -99,6 +115,18 @@ fn prepare_job(object: &mut Value) {
         labels[key] = Value::from(value.as_str());
     }
     object["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+    if object["metadata"]["labels"].is_null() {
+        object["metadata"]["labels"] = object["spec"]["template"]["metadata"]["labels"].clone();
+    }
+}
+
+/// Each change of a daemon set's template is counted in an annotation, for old clients.
+fn count_template(live: &Value, object: &mut Value) {
+    let old = live["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
+    let count: i64 = old.and_then(|text| text.parse().ok()).unwrap_or(0);
+    let changed = live["spec"]["template"] != object["spec"]["template"];
+    let count = if changed { count + 1 } else { count.max(1) };
+    object["metadata"]["annotations"][TEMPLATE_GENERATION] = Value::from(count.to_string());
 }
 
 /// What an update keeps from the live object.
@@ -119,6 +147,7 @@ pub(crate) fn prepare_update(state: &mut State, resource: &Resource, live: &Valu
             }
         }
         ("", "pods") => pods::keep(live, object),
+        ("apps", "daemonsets") => count_template(live, object),
         _ => {}
     }
 }

@@ -58,8 +58,8 @@ fn object(schema: &Value) -> Type {
     if let Some(properties) = schema["properties"].as_object() {
         for (name, property) in properties {
             let default = property.get("default").cloned();
-            fields
-                .insert(Box::from(name.as_str()), Field { ty: convert(property), default, zero: Zero::Keep });
+            let zero = if property["nullable"] == true { Zero::Nullable } else { Zero::Keep };
+            fields.insert(Box::from(name.as_str()), Field { ty: convert(property), default, zero });
         }
     }
     let open = schema["x-kubernetes-preserve-unknown-fields"] == true;
@@ -76,5 +76,5 @@ fn object(schema: &Value) -> Type {
         fields.insert(Box::from("metadata"), plain(object_meta()));
     }
     let atomic = schema["x-kubernetes-map-type"] == "atomic";
-    Type::Map(Box::new(MapType { fields, rest, atomic }))
+    Type::Map(Box::new(MapType { fields, rest, atomic, ..MapType::default() }))
 }

@@ -48,6 +48,8 @@ pub(crate) enum Scalar {
 /// A struct (named fields), a map (any key), or both.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MapType {
+    /// The name of a built-in struct, as messages show it; else empty.
+    pub name: Box<str>,
     /// The named fields.
     pub fields: BTreeMap<Box<str>, Field>,
     /// The type of every other key; `None` means that there are no others.
@@ -74,8 +76,14 @@ pub(crate) enum Zero {
     Keep,
     /// Left out.
     Omit,
-    /// Always present, `{}` at least.
-    Always,
+    /// A struct that is always there, `{}` at least.
+    Struct,
+    /// There even when zero: `0`, an empty text, null.
+    Show,
+    /// Null when zero: times.
+    Null,
+    /// As it was given, null too.
+    Nullable,
 }
 
 /// A list.

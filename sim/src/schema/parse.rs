@@ -1,7 +1,8 @@
 //! Reads `schema/builtin.txt`: the built-in types, one line a field.
 //!
 //! `T name` (or `T! name`, replaced whole) opens a type. A field line is ` name[flags] type`, where the
-//! flags are `?` (left out when zero), `+` (always present) and `=value` (default in a list key). A type is
+//! flags are `?` (left out when zero), `+` (a struct that is always there), `-` (there even when zero), `~` (null
+//! when zero) and `=value` (default in a list key). A type is
 //! `s`, `n`, `b`, `q` (quantity), `i` (number or text), `u` (anything), `@name`, or a prefix before another
 //! type: `%` map, `*` list replaced whole, `$` set, `(a,b)` list keyed by a and b, `!` replaced whole.
 
@@ -21,7 +22,8 @@ pub(super) fn parse(text: &str) -> Types {
     let mut list: Vec<MapType> = Vec::with_capacity(index.len());
     for line in text.lines() {
         if line.starts_with('T') {
-            list.push(MapType { atomic: line.starts_with("T!"), ..MapType::default() });
+            let name = line.rsplit('.').next().map(Box::from).unwrap_or_default();
+            list.push(MapType { name, atomic: line.starts_with("T!"), ..MapType::default() });
         } else if let Some(line) = line.strip_prefix(' ')
             && let Some((name, ty)) = line.split_once(' ')
             && let Some(current) = list.last_mut()
@@ -38,11 +40,15 @@ fn field(name: &str, ty: &str, index: &BTreeMap<Box<str>, usize>) -> (Box<str>, 
         Some((name, default)) => (name, Some(Value::from(default))),
         None => (name, None),
     };
-    let (name, zero) = match (name.strip_suffix('?'), name.strip_suffix('+')) {
-        (Some(name), _) => (name, Zero::Omit),
-        (_, Some(name)) => (name, Zero::Always),
-        _ => (name, Zero::Keep),
+    let flag = name.chars().last().filter(|flag| "?+-~".contains(*flag));
+    let zero = match flag {
+        Some('?') => Zero::Omit,
+        Some('+') => Zero::Struct,
+        Some('-') => Zero::Show,
+        Some('~') => Zero::Null,
+        _ => Zero::Keep,
     };
+    let name = flag.map_or(name, |flag| name.trim_end_matches(flag));
     (Box::from(name), Field { ty: parse_type(ty, index), default, zero })
 }
 

@@ -99,7 +99,7 @@ fn scalar_problem(scalar: Scalar, value: &Value) -> Option<String> {
     }
     Some(match scalar {
         Scalar::Number => format!("expected numeric (int or float), got {}", go_type(value)),
-        Scalar::String => format!("expected string, got {}", go_value(value)),
+        Scalar::String => format!("expected string, got {}", go_syntax(value)),
         Scalar::Bool => format!("expected boolean, got {}", go_value(value)),
         Scalar::Quantity | Scalar::IntOrString => {
             format!("expected any scalar, got {}", go_value(value))
@@ -119,16 +119,29 @@ fn go_type(value: &Value) -> &'static str {
     }
 }
 
-/// The value roughly as Go's `%v` of the server's value type prints it.
+/// The value as Go's `%#v` prints the server's wrapper of it.
+fn go_syntax(value: &Value) -> String {
+    format!("&value.valueUnstructured{{Value:{value}}}")
+}
+
+/// The value as Go's `%v` prints the server's wrapper of it.
 fn go_value(value: &Value) -> String {
-    format!(
-        "&value.valueUnstructured{{Value:{}}}",
+    fn plain(value: &Value) -> String {
         match value {
-            Value::String(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-            Value::Number(number) if number.is_i64() => number.to_string(),
+            Value::Null => "<nil>".to_owned(),
+            Value::String(text) => text.clone(),
+            Value::Array(items) => {
+                format!("[{}]", items.iter().map(plain).collect::<Vec<String>>().join(" "))
+            }
+            Value::Object(map) => {
+                let entries: Vec<String> =
+                    map.iter().map(|(key, value)| format!("{key}:{}", plain(value))).collect();
+                format!("map[{}]", entries.join(" "))
+            }
             other => other.to_string(),
         }
-    )
+    }
+    format!("&{{{}}}", plain(value))
 }
 
 /// All problems in one text, as the server joins them.

@@ -67,6 +67,19 @@ impl Ignored<'_> {
     }
 }
 
+/// Who writes what kind of object, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tracking<'a> {
+    /// The type of the object.
+    pub ty: &'a Type,
+    /// Who writes.
+    pub writer: &'a Writer,
+    /// What this path cannot write.
+    pub ignored: Ignored<'a>,
+    /// The present time, as objects carry it.
+    pub now: &'a str,
+}
+
 /// What applying gives.
 #[derive(Debug)]
 pub(crate) struct Applied {
@@ -81,15 +94,13 @@ pub(crate) struct Applied {
 /// # Errors
 /// A conflict, if others own what it changes and `force` is not set.
 pub(crate) fn apply(
-    ty: &Type,
+    tracking: Tracking<'_>,
     live: &Value,
     config: &Value,
     mut entries: Vec<Entry>,
-    writer: &Writer,
     force: bool,
-    ignored: Ignored<'_>,
-    now: &str,
 ) -> Result<Applied> {
+    let Tracking { ty, writer, ignored, now } = tracking;
     let merged = typed::merge(ty, live, config);
     let last = take(&mut entries, writer);
     let set = ignored.filter(&field_set(ty, config));
@@ -186,15 +197,8 @@ fn conflict_failure(conflicts: &[(String, Set)]) -> Box<Failure> {
 
 /// Tracks a write that is not an apply: what it changed is its own from now on.
 #[must_use]
-pub(crate) fn track(
-    ty: &Type,
-    live: &Value,
-    new: &Value,
-    entries: Vec<Entry>,
-    writer: &Writer,
-    ignored: Ignored<'_>,
-    now: &str,
-) -> Vec<Entry> {
+pub(crate) fn track(tracking: Tracking<'_>, live: &Value, new: &Value, entries: Vec<Entry>) -> Vec<Entry> {
+    let Tracking { ty, writer, ignored, now } = tracking;
     let comparison = ignored.filter_all(compare(ty, live, new));
     let entries = yield_to(&comparison, entries, true).unwrap_or_default();
     let taken = comparison.modified.union(&comparison.added).difference(&STRIPPED);
