@@ -6,7 +6,6 @@ use std::ops::Bound;
 use nave_common::application::Sync;
 use nave_common::assignment::Desired;
 use nave_common::name::{ApplicationKey, ClusterName};
-use nave_common::status::PlacementReport;
 use nave_proto::v1;
 
 use super::call::Call;
@@ -222,10 +221,6 @@ pub(super) fn explain(
     request: v1::ExplainPlacementRequest,
 ) -> Result<v1::ExplainPlacementResponse, Error> {
     let key = read::key(request.application)?;
-    let placement: PlacementReport = parts.world.read(|state| {
-        let application = &state.applications().get(&key).ok_or_else(|| view::no_application(&key))?.value;
-        let requests = state.latest_revision(&key).map(|revision| revision.requests).unwrap_or_default();
-        Ok::<_, Error>(control::preview(state, application, requests))
-    })?;
+    let placement = parts.world.read(|state| control::explain(state, &key)).ok_or_else(|| view::no_application(&key))?;
     Ok(v1::ExplainPlacementResponse { placement: Some(placement.into()) })
 }

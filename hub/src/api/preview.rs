@@ -9,6 +9,7 @@ use nave_common::cluster::Cluster;
 use nave_common::digest::Digest;
 use nave_common::manifest::Manifest;
 use nave_common::overrides::Override;
+use nave_common::placement::Verdict;
 use nave_common::status::PlacementReport;
 
 use super::source::Resolved;
@@ -48,7 +49,8 @@ pub(super) struct Preview {
     pub warnings: Vec<String>,
 }
 
-/// Plans the application, and renders it for every cluster it would run on.
+/// Plans the application, and renders it for every cluster that its placement matches, also those where it does not run
+/// now: it may have to go there when nobody is there to mend it.
 ///
 /// # Errors
 /// Where it cannot be rendered for one of them; the error names that cluster.
@@ -58,13 +60,17 @@ pub(super) async fn preview(
     resolved: &Resolved,
 ) -> Result<Preview, Error> {
     let requests = resolved.bundle.requests();
-    let (placement, clusters) = parts.world.read(|state| {
+    let (placement, clusters, matching) = parts.world.read(|state| {
         let placement = control::preview(state, application, requests);
-        let chosen = placement.chosen().filter_map(|name| state.clusters().get(name));
-        let clusters: Vec<_> = chosen.map(|entry| entry.record.value.clone()).collect();
-        (placement, clusters)
+        let of = |wanted: &[Verdict]| -> Vec<Arc<Cluster>> {
+            let some = placement.decisions.iter().filter(|decision| wanted.contains(&decision.verdict));
+            let some = some.filter_map(|decision| state.clusters().get(&decision.cluster));
+            some.map(|entry| entry.record.value.clone()).collect()
+        };
+        let (chosen, matching) = (of(&[Verdict::Chosen]), of(&[Verdict::Chosen, Verdict::NotNow]));
+        (placement, chosen, matching)
     });
-    let groups = distinct(application, &clusters);
+    let groups = distinct(application, &matching);
     let (bundle, digest, application_copy) = (resolved.bundle.clone(), resolved.digest, application.clone());
     let rendered =
         tokio::task::spawn_blocking(move || render_all(&application_copy, digest, &bundle, &groups));

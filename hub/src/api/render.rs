@@ -86,9 +86,9 @@ pub(super) async fn diff(
         let key = v1::ApplicationKey { project: metadata.project, name: metadata.name };
         (read::key(Some(key))?, Vec::new())
     };
-    let mut pairs: BTreeMap<ClusterName, (Option<Arc<Rendering>>, Option<Arc<Rendering>>)> = BTreeMap::new();
+    let mut pairs: BTreeMap<ClusterName, Pair> = BTreeMap::new();
     for (name, rendering) in after {
-        pairs.entry(name).or_default().1 = Some(rendering);
+        pairs.entry(name).or_default().after = Some(rendering);
     }
     let told: Vec<(ClusterName, Run)> = all_told(parts, &key);
     let mut known: BTreeMap<Digest, Arc<Rendering>> = BTreeMap::new();
@@ -101,32 +101,45 @@ pub(super) async fn diff(
                 rendering
             }
         };
-        pairs.entry(name).or_default().0 = Some(rendering);
+        pairs.entry(name).or_default().before = Some(rendering);
     }
     Ok(v1::DiffApplicationResponse { diffs: grouped(pairs) })
 }
 
-type Pair = (Option<Arc<Rendering>>, Option<Arc<Rendering>>);
+/// What a cluster runs, and what it would run.
+#[derive(Debug, Default)]
+struct Pair {
+    before: Option<Arc<Rendering>>,
+    after: Option<Arc<Rendering>>,
+}
+
+impl Pair {
+    /// Equal for clusters in which the same changes.
+    fn digests(&self) -> [Option<Digest>; 2] {
+        [&self.before, &self.after].map(|rendering| rendering.as_ref().map(|it| it.digest))
+    }
+}
 
 /// Clusters with the same difference are named together.
 fn grouped(pairs: BTreeMap<ClusterName, Pair>) -> Vec<v1::ClusterDiff> {
-    let mut groups: BTreeMap<(Option<Digest>, Option<Digest>), (Vec<String>, Pair)> = BTreeMap::new();
+    let mut groups: BTreeMap<[Option<Digest>; 2], v1::ClusterDiff> = BTreeMap::new();
     for (name, pair) in pairs {
-        let digests = (pair.0.as_ref().map(|it| it.digest), pair.1.as_ref().map(|it| it.digest));
-        groups.entry(digests).or_insert_with(|| (Vec::new(), pair)).0.push(name.to_string());
+        let digests = pair.digests();
+        if digests[0] != digests[1] {
+            let group = groups.entry(digests);
+            let diff = || v1::ClusterDiff { clusters: Vec::new(), objects: objects(&pair) };
+            group.or_insert_with(diff).clusters.push(name.to_string());
+        }
     }
-    let changed = groups.into_iter().filter(|((before, after), _)| before != after);
-    changed
-        .map(|(_, (clusters, (before, after)))| v1::ClusterDiff { clusters, objects: objects(before, after) })
-        .collect()
+    groups.into_values().collect()
 }
 
-fn objects(before: Option<Arc<Rendering>>, after: Option<Arc<Rendering>>) -> Vec<v1::ObjectDiff> {
+fn objects(pair: &Pair) -> Vec<v1::ObjectDiff> {
     let by_key = |rendering: &Option<Arc<Rendering>>| -> BTreeMap<ObjectKey, Manifest> {
         let manifests = rendering.iter().flat_map(|it| it.manifests.iter());
         manifests.map(|it| (it.key().clone(), it.clone())).collect()
     };
-    let (before, after) = (by_key(&before), by_key(&after));
+    let (before, after) = (by_key(&pair.before), by_key(&pair.after));
     let mut keys: Vec<&ObjectKey> = before.keys().chain(after.keys()).collect();
     keys.sort();
     keys.dedup();

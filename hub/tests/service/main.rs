@@ -1,0 +1,16 @@
+//! The hub as its clients see it: in this process, over real TLS sockets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
+
+mod agent;
+mod applications;
+mod bundles;
+mod changes;
+mod enrolment;
+mod harness;
+mod identities;
+mod lists;
+mod restarts;
+mod sessions;
+mod watches;
+mod web;
