@@ -110,7 +110,7 @@ fn wrong_usage_is_exit_code_2_and_says_what_was_expected() {
         (&["get", "aplications"], "did you mean \"applications\"?"),
         (&["get", "tokens", "-l", "a=b"], "--selector is for applications and clusters"),
         (&["get", "apps", "--project", "No"], "project name \"No\" is not valid"),
-        (&["apply"], "--file <FILE>"),
+        (&["apply"], "--filename <FILE>"),
         (&["apply", "-f", "x", "-n", "shop"], "--app <NAME>"),
         (&["apply", "-f", "x", "--wait", "--timeout", "5"], "expected numbers with units"),
         (&["render", "-f", "x"], "--cluster <CLUSTER>"),

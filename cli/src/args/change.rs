@@ -13,7 +13,7 @@ use super::{ChangeFormat, Project};
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Files {
     /// A file, or a folder with all its folders; - for standard input. May be repeated.
-    #[arg(short, long = "file", value_name = "FILE", required = true)]
+    #[arg(short, long = "filename", visible_alias = "file", value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Delete {
     #[arg(value_name = "KIND NAME", required_unless_present = "files")]
     pub(crate) what: Vec<String>,
     /// Delete the applications in these files or folders; - for standard input. May be repeated.
-    #[arg(short, long = "file", value_name = "FILE", conflicts_with = "what")]
+    #[arg(short, long = "filename", visible_alias = "file", value_name = "FILE", conflicts_with = "what")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) project: Project,

@@ -101,7 +101,7 @@ pub(crate) struct Render {
     #[arg(value_name = "APPLICATION", num_args = 0..=2)]
     pub(crate) what: Vec<String>,
     /// A file or folder with the application; - for standard input. May be repeated.
-    #[arg(short, long = "file", value_name = "FILE", conflicts_with = "what")]
+    #[arg(short, long = "filename", visible_alias = "file", value_name = "FILE", conflicts_with = "what")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) project: Project,

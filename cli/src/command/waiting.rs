@@ -83,17 +83,16 @@ fn report(
         let ended = ended?;
         let name = format!("application/{}", application_name(&ended.key));
         let met = ended.exit == Exit::Done;
-        let more = json!({"condition": word, "met": met, "state": ended.state});
+        let wait = json!({"condition": word, "met": met, "state": ended.state});
         match ended.exit {
             Exit::Done => {
-                changes.tell(printer, &name, &format!("{word}{}", in_brackets(&ended.state)), more)?
+                let line = format!("{word}{}", in_brackets(&ended.state));
+                changes.tell_waited(printer, &name, Some(&line), wait)?;
             }
             other => {
+                changes.tell_waited(printer, &name, None, wait)?;
                 if exit == Exit::Done {
                     exit = other;
-                }
-                if changes.is_document() {
-                    changes.tell(printer, &name, &format!("not {word}"), more)?;
                 }
                 let when = match other {
                     Exit::TimedOut => format!(" after {}", waiting.timeout),

@@ -61,7 +61,7 @@ async fn what_is_degraded_ends_with_4_and_what_takes_too_long_with_3() {
         .await;
     assert_eq!(ran.code, 3, "{ran:?}");
     let result = json(&ran);
-    assert_eq!(result["items"][0]["met"], false, "{result}");
+    assert_eq!(result["wait"]["met"], false, "{result}");
     let nowhere = fleet.nave(&["wait", "application", "nowhere", "--timeout", "20s"]).await;
     assert_eq!(nowhere.code, 1, "{nowhere:?}");
     fleet.hub.shutdown().await;
@@ -136,9 +136,9 @@ async fn plain_manifests_become_an_application() {
     let ran = fleet.nave_reading(&arguments, manifests).await;
     assert_eq!(ran.code, 0, "{}", ran.err);
     let result = json(&ran);
-    assert_eq!(result["items"][0]["name"], "application/retail/plain", "{result}");
-    assert_eq!(result["items"][0]["result"], "created", "{result}");
-    assert_eq!(result["items"][0]["clusters"], serde_json::json!(["eu-1"]), "{result}");
+    assert_eq!(result["name"], "application/retail/plain", "{result}");
+    assert_eq!(result["result"], "created", "{result}");
+    assert_eq!(result["clusters"], serde_json::json!(["eu-1"]), "{result}");
     let shown = fleet.nave(&["get", "app", "retail/plain", "-o", "wide"]).await;
     assert!(shown.out.contains("bundle stdin"), "{}", shown.out);
     fleet.hub.shutdown().await;
