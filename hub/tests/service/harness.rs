@@ -70,13 +70,7 @@ impl TestHub {
     /// A channel that shows `own`, or nothing.
     pub(crate) async fn channel(&self, own: Option<&Credentials>) -> Channel {
         let authority = self.hub.admin_context().unwrap().authority;
-        let mut config =
-            ClientTlsConfig::new().domain_name(HUB_TLS_NAME).ca_certificate(Certificate::from_pem(authority));
-        if let Some(own) = own {
-            config = config.identity(Identity::from_pem(&own.certificate_pem, own.key_pem.as_str()));
-        }
-        let endpoint = Endpoint::from_shared(format!("https://{}", self.hub.listen_address())).unwrap();
-        endpoint.tls_config(config).unwrap().connect().await.unwrap()
+        channel_to(&self.hub.listen_address().to_string(), &authority, own).await
     }
 
     /// The text of a new join token.
@@ -99,19 +93,40 @@ impl TestHub {
         uid: &str,
         labels: &[(&str, &str)],
     ) -> Result<Credentials, Status> {
-        let key = tls::new_key_and_csr().unwrap();
-        let request = v1::EnrollRequest {
-            token_id: token.id.clone(),
-            token_secret: token.secret.to_string(),
-            cluster: name.into(),
-            labels: labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
-            cluster_uid: uid.into(),
-            certificate_signing_request: key.csr_der.clone().into(),
-        };
-        let mut client = AgentServiceClient::new(self.channel(None).await);
-        let answer = client.enroll(request).await?.into_inner();
-        Ok(Credentials { certificate_pem: tls::certificate_pem(&answer.certificate), key_pem: key.key_pem })
+        enroll_at(self.channel(None).await, token, name, uid, labels).await
     }
+}
+
+/// A channel to a hub that shows `own`, or nothing.
+pub(crate) async fn channel_to(address: &str, authority: &str, own: Option<&Credentials>) -> Channel {
+    let mut config =
+        ClientTlsConfig::new().domain_name(HUB_TLS_NAME).ca_certificate(Certificate::from_pem(authority));
+    if let Some(own) = own {
+        config = config.identity(Identity::from_pem(&own.certificate_pem, own.key_pem.as_str()));
+    }
+    let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
+    endpoint.tls_config(config).unwrap().connect().await.unwrap()
+}
+
+/// Enrols a cluster with a token.
+pub(crate) async fn enroll_at(
+    channel: Channel,
+    token: &TokenText,
+    name: &str,
+    uid: &str,
+    labels: &[(&str, &str)],
+) -> Result<Credentials, Status> {
+    let key = tls::new_key_and_csr().unwrap();
+    let request = v1::EnrollRequest {
+        token_id: token.id.clone(),
+        token_secret: token.secret.to_string(),
+        cluster: name.into(),
+        labels: labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+        cluster_uid: uid.into(),
+        certificate_signing_request: key.csr_der.clone().into(),
+    };
+    let answer = AgentServiceClient::new(channel).enroll(request).await?.into_inner();
+    Ok(Credentials { certificate_pem: tls::certificate_pem(&answer.certificate), key_pem: key.key_pem })
 }
 
 /// A ConfigMap.

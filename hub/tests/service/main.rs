@@ -11,6 +11,7 @@ mod harness;
 mod identities;
 mod lists;
 mod restarts;
+mod scale;
 mod sessions;
 mod watches;
 mod web;
