@@ -18,7 +18,7 @@ pub(crate) struct Token {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenVerb {
     Create(CreateToken),
-    /// List the tokens that can still be used. Their secrets are shown by nothing.
+    /// List the tokens. Their secrets are shown by nothing.
     #[command(after_help = "Example:\n  nave token list")]
     List {
         /// How it is printed.

@@ -98,13 +98,14 @@ fn tell_application(
     }
     let chosen: Vec<String> =
         applied.placement.iter().flat_map(|placement| placement.chosen()).map(ToString::to_string).collect();
-    let unplaced_count = applied.placement.as_ref().map_or(0, |placement| placement.unplaced_count);
+    let unplaced =
+        applied.placement.as_ref().map(|placement| placement.unplaced_count).filter(|count| *count > 0);
     let more = json!({
         "changeId": applied.change_id,
         "sequence": applied.resource.metadata.sequence,
         "warnings": applied.warnings,
         "clusters": chosen,
-        "unplacedCount": unplaced_count,
+        "unplacedCount": unplaced,
         "problems": applied.placement.as_ref().map(|placement| placement.problems.clone()),
     });
     changes.tell(printer, &name, applied.verb.as_str(), more)?;

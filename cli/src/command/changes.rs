@@ -89,8 +89,11 @@ impl Changes {
         if !matches!(self.format, ChangeFormat::Json | ChangeFormat::Yaml) {
             return Ok(());
         }
-        let mut documents =
-            self.items.into_iter().map(|item| as_resource("Result", &json!(item))).collect::<Outcome<Vec<_>>>()?;
+        let mut documents = self
+            .items
+            .into_iter()
+            .map(|item| as_resource("Result", &json!(item)))
+            .collect::<Outcome<Vec<_>>>()?;
         let document = match documents.pop() {
             Some(only) if documents.is_empty() => only,
             last => {
@@ -98,7 +101,8 @@ impl Changes {
                 list(documents)
             }
         };
-        let text = if self.format == ChangeFormat::Json { json_text(&document) } else { yaml_text(&document)? };
+        let text =
+            if self.format == ChangeFormat::Json { json_text(&document) } else { yaml_text(&document)? };
         printer.raw(&text)?;
         Ok(())
     }

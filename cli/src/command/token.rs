@@ -4,7 +4,7 @@ use super::labels;
 use crate::args::{CreateToken, Global, Token, TokenVerb};
 use crate::client::Hub;
 use crate::exit::{Exit, Outcome};
-use crate::output::{Printer, Shape, age, now, show};
+use crate::output::{Printer, Shape, now, show};
 
 pub(super) async fn run(global: &Global, token: &Token, printer: &mut Printer) -> Outcome {
     match &token.verb {
@@ -35,10 +35,10 @@ async fn create(global: &Global, create: &CreateToken, printer: &mut Printer) ->
     printer.raw(&new.text)?;
     printer.raw("\n")?;
     printer.flush()?;
-    let now = now()?;
-    let clusters = if new.token.uses_left == 1 { "one cluster" } else { "some clusters" };
-    let left = new.token.expires_at.map(|at| format!(" within {}", age(Some(now), at))).unwrap_or_default();
-    printer.hint(&format!("token {} lets {clusters} join{left}; it is shown only this once", new.token.id));
+    let clusters =
+        if create.uses == 1 { "one cluster".to_owned() } else { format!("{} clusters", create.uses) };
+    let (id, ttl) = (&new.token.id, create.ttl);
+    printer.hint(&format!("token {id} lets {clusters} join within {ttl}; it is shown only this once"));
     let name = new.token.cluster.as_str();
     let name = if name.is_empty() { "NAME" } else { name };
     printer.hint(&format!("next, with the kubeconfig of the cluster: nave join --name {name} --token TOKEN"));

@@ -46,6 +46,8 @@ struct Ended {
     key: ApplicationKey,
     exit: Exit,
     state: String,
+    /// How long it was in trouble without a pause, where that is why.
+    troubled: Duration,
 }
 
 /// Waits for all of them at once, within one limit of time, and tells how each ended.
@@ -94,12 +96,16 @@ fn report(
                 if exit == Exit::Done {
                     exit = other;
                 }
-                let when = match other {
-                    Exit::TimedOut => format!(" after {}", waiting.timeout),
-                    Exit::Degraded => format!(", and was not for {}", waiting.give_up_after),
-                    _ => String::new(),
-                };
-                problems.push(format!("{name} is not {word}{when}: {}", ended.state));
+                problems.push(match other {
+                    Exit::TimedOut => {
+                        format!("{name} is not {word} after {}: {}", waiting.timeout, ended.state)
+                    }
+                    Exit::Degraded => {
+                        let seconds = HumanDuration(Duration::from_secs(ended.troubled.as_secs()));
+                        format!("{name} is degraded, for {seconds} without a pause: {}", ended.state)
+                    }
+                    _ => format!("{name} is not {word}: {}", ended.state),
+                });
             }
         }
     }
@@ -133,20 +139,23 @@ struct Wait<'a, Say> {
 impl<Say: Fn(&str)> Wait<'_, Say> {
     async fn run(self) -> Outcome<Ended> {
         let deadline = Instant::now() + self.waiting.timeout.0;
-        let ended = |exit, state| Ok(Ended { key: self.awaited.key.clone(), exit, state });
+        let mut troubled_since: Option<Instant> = None;
+        let ended = |exit, state, since: Option<Instant>| {
+            let troubled = since.map(|since| since.elapsed()).unwrap_or_default();
+            Ok(Ended { key: self.awaited.key.clone(), exit, state, troubled })
+        };
         let what =
             WatchWhat::Applications { project: None, selector: None, key: Some(self.awaited.key.clone()) };
         let mut watch = Some(self.hub.watch(&what).await?);
         let mut view = View::default();
-        let mut troubled_since: Option<Instant> = None;
         loop {
             let standing = view.standing(self.condition, self.awaited.sequence);
             let troubled = matches!(standing, Standing::Troubled(_));
             troubled_since = troubled.then(|| troubled_since.unwrap_or_else(Instant::now));
             let give_up = troubled_since.map(|since| since + self.waiting.give_up_after.0);
             let state = match standing {
-                Standing::Met(state) => return ended(Exit::Done, state),
-                Standing::Hopeless(state) => return ended(Exit::Failed, state),
+                Standing::Met(state) => return ended(Exit::Done, state, None),
+                Standing::Hopeless(state) => return ended(Exit::Failed, state, None),
                 Standing::NotYet(state) | Standing::Troubled(state) => state,
             };
             (self.say)(&state);
@@ -157,8 +166,8 @@ impl<Say: Fn(&str)> Wait<'_, Say> {
                     view.is_complete = false;
                     (self.say)(&format!("{}; trying again", failure.message().unwrap_or("the watch ended")));
                 }
-                Err(_) if troubled => return ended(Exit::Degraded, state),
-                Err(_) => return ended(Exit::TimedOut, state),
+                Err(_) if troubled => return ended(Exit::Degraded, state, troubled_since),
+                Err(_) => return ended(Exit::TimedOut, state, None),
             }
         }
     }
@@ -243,13 +252,18 @@ fn standing(application: &Application, wants_health: bool) -> Standing {
         let problem = status.placement_problems.first().map_or("", String::as_str);
         return Standing::NotYet(format!("{} more clusters are wanted: {problem}", status.unplaced_count));
     }
+    if status.cluster_count == 0 {
+        let why =
+            if status.reason.is_empty() { "no cluster is chosen for it" } else { status.reason.as_str() };
+        return Standing::NotYet(why.to_owned());
+    }
     let counts = format!(
         "{synced}/{all} in sync, {healthy}/{all} healthy",
         synced = status.synced_count,
         healthy = status.healthy_count,
         all = status.cluster_count
     );
-    let is_synced = status.sync == SyncState::Synced && status.cluster_count > 0;
+    let is_synced = status.sync == SyncState::Synced;
     // What is stopped on purpose is as well as it should be.
     let is_healthy = status.health <= Health::Suspended;
     if is_synced && (is_healthy || !wants_health) {

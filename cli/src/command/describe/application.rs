@@ -199,8 +199,8 @@ fn unhealthy_rows(view: &AssignmentView, now: Timestamp) -> Vec<Vec<Cell>> {
     };
     let status = match (&view.status, view.liveness) {
         (status, liveness @ (Liveness::Lost | Liveness::Unheard)) => {
-            let heard = ago(status.as_ref().map(|status| status.observed_at), now);
-            let reason = format!("the application was last heard of {heard}");
+            let reported = ago(status.as_ref().map(|status| status.observed_at), now);
+            let reason = format!("what it said of the application is from {reported}");
             return vec![row("the cluster".into(), liveness.into(), liveness.to_string(), reason)];
         }
         (None, _) => {

@@ -80,7 +80,7 @@ fn resources(cluster: &Cluster, printer: &mut Printer) -> Outcome<()> {
     let Some(status) = &cluster.status else { return Ok(()) };
     let has = status.observed.as_ref().map(|seen| seen.allocatable).unwrap_or_default();
     heading(printer, "Resources")?;
-    let mut table = Table::new(vec!["", "REQUESTED", "ALLOCATABLE", "FREE"]).indented(2);
+    let mut table = Table::new(vec!["RESOURCE", "REQUESTED", "ALLOCATABLE", "FREE"]).indented(2);
     let mut row = |name: &str, part: fn(Resources) -> u64, show: fn(u64) -> String| {
         let (requested, all) = (part(status.requested), part(has));
         let free = match all {

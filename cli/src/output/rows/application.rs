@@ -3,11 +3,27 @@
 use nave_common::application::Application;
 use nave_common::manifest::masked;
 use nave_common::source::Source;
+use nave_common::status::SyncState;
 use serde_json::Value;
 
 use super::{application_name, key_cells, key_columns, labels_text};
 use crate::exit::Outcome;
 use crate::output::{Cell, Row, Shape, Tone, age, as_resource};
+
+/// What the column SYNC says: what people asked for stands before what was seen.
+trait SyncCell {
+    fn sync_cell(&self, seen: SyncState) -> Cell;
+}
+
+impl SyncCell for Application {
+    fn sync_cell(&self, seen: SyncState) -> Cell {
+        if self.metadata.deleted_at.is_some() {
+            return Cell::toned("Deleting", Tone::Busy);
+        }
+        let is_suspended = self.spec.sync.suspended && seen < SyncState::OutOfSync;
+        Cell::state(if is_suspended { SyncState::Suspended } else { seen })
+    }
+}
 
 impl Row for Application {
     fn columns(shape: &Shape) -> Vec<&'static str> {
@@ -30,11 +46,7 @@ impl Row for Application {
                 format!("{}/{wanted}", status.synced_count),
                 if is_met { Tone::Plain } else { Tone::Busy },
             ),
-            if self.metadata.deleted_at.is_some() {
-                Cell::toned("Deleting", Tone::Busy)
-            } else {
-                Cell::state(status.sync)
-            },
+            self.sync_cell(status.sync),
             Cell::state(status.health),
             Cell::new(age(self.metadata.created_at, shape.now)),
         ]);

@@ -12,7 +12,7 @@ use crate::output::{Cell, Row, Shape, Tone, age, as_resource};
 impl Row for AssignmentView {
     fn columns(shape: &Shape) -> Vec<&'static str> {
         let mut columns = key_columns(shape, "APPLICATION");
-        columns.extend(["CLUSTER", "REVISION", "SYNC", "HEALTH", "OBJECTS", "HEARD", "REASON"]);
+        columns.extend(["CLUSTER", "REVISION", "SYNC", "HEALTH", "OBJECTS", "REPORTED", "REASON"]);
         if shape.wide {
             columns.extend(["LIVENESS", "GENERATION", "RENDERING", "DRIFT", "CHANGE"]);
         }
@@ -27,9 +27,10 @@ impl Row for AssignmentView {
         };
         let (sync, health) = shown_state(self);
         let reason = match (status, self.liveness) {
-            (_, Liveness::Lost | Liveness::Unheard) => format!("the cluster is {}", self.liveness),
+            (Some(status), _) if !status.reason.is_empty() => status.reason.clone(),
+            (_, liveness @ (Liveness::Lost | Liveness::Unheard)) => format!("the cluster is {liveness}"),
             (None, _) => "nothing heard of it yet".to_owned(),
-            (Some(status), _) => status.reason.clone(),
+            (Some(_), _) => String::new(),
         };
         let objects = status.map(|status| format!("{}/{}", status.healthy_count, status.object_count));
         let mut cells = key_cells(&self.assignment.application, shape);
