@@ -196,3 +196,65 @@ impl From<Error> for super::Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Key;
+    use crate::store::memory::MemoryStore;
+
+    fn key(name: &str) -> Key {
+        Name::Application(name.parse().unwrap()).key().unwrap()
+    }
+
+    fn batch(name: &str, sequence: Sequence, write_count: usize) -> Batch {
+        let write = |n| Write::Put { key: Key::new(format!("{name}/{n}")).unwrap(), value: "1".into() };
+        Batch { key: name.parse().unwrap(), sequence, writes: (0..write_count).map(write).collect() }
+    }
+
+    async fn store() -> (MemoryStore, Base, Sequence) {
+        let store = MemoryStore::default();
+        let put = Transaction::new()
+            .put(key("a"), "1")
+            .put(key("b"), "1")
+            .put(Name::Generation.key().unwrap(), "4");
+        let sequence = store.commit(put).await.unwrap();
+        (store, Base { counter: 4, sequence }, sequence)
+    }
+
+    async fn count(store: &MemoryStore, prefix: &str) -> usize {
+        store.list(prefix, None, 1000).await.unwrap().entries.len()
+    }
+
+    #[tokio::test]
+    async fn an_application_that_changed_is_left_out_and_the_others_go_on() {
+        let (store, base, sequence) = store().await;
+        store.commit(Transaction::new().put(key("a"), "2")).await.unwrap();
+        let batches = vec![batch("a", sequence, 200), batch("b", sequence, 200)];
+        let committed = commit(&store, base, true, batches).await.unwrap();
+        assert_eq!(committed.conflicted, ["a".parse().unwrap()].into());
+        assert_eq!((count(&store, "a/").await, count(&store, "b/").await), (0, 200));
+        assert_eq!(committed.base.counter, 5);
+        let generation = store.get(&Name::Generation.key().unwrap()).await.unwrap().unwrap();
+        assert_eq!((&*generation.value, generation.sequence), (b"5".as_slice(), committed.base.sequence));
+    }
+
+    #[tokio::test]
+    async fn another_planner_stops_everything() {
+        let (store, base, sequence) = store().await;
+        store.commit(Transaction::new().put(Name::Generation.key().unwrap(), "9")).await.unwrap();
+        let committed = commit(&store, base, true, vec![batch("a", sequence, 1), batch("b", sequence, 300)]);
+        let committed = committed.await.unwrap();
+        assert_eq!(committed.conflicted.len(), 2);
+        assert_eq!(count(&store, "").await, 3);
+        assert_eq!(committed.seen, store.last_sequence().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn without_assignments_the_generation_stays() {
+        let (store, base, sequence) = store().await;
+        let committed = commit(&store, base, false, vec![batch("a", sequence, 1)]).await.unwrap();
+        assert_eq!((committed.base.counter, committed.base.sequence), (4, base.sequence));
+        assert_eq!(count(&store, "a/").await, 1);
+    }
+}

@@ -110,6 +110,10 @@ impl Control {
                 self.dirty.forget(&job.key);
                 continue;
             }
+            if plan.changes.iter().any(|change| matches!(change, Change::Forget(_))) {
+                // A deleted application whose last tombstone went now goes itself.
+                self.dirty.again(job.key.clone());
+            }
             self.dirty.set_waits(job.key.clone(), plan.waits);
             let problems = plan.placement_problems.into_iter().chain(plan.rendering_problems).collect();
             let outcome = PlacementOutcome {
@@ -145,7 +149,7 @@ fn draft_all(snapshot: Snapshot) -> Vec<(Job, Draft)> {
     drafts
 }
 
-/// Cuts drafts so that each slice is about about as many clusters as one commit should tell.
+/// Cuts drafts so that each slice is about as many clusters as one commit should tell.
 fn slices(drafts: Vec<(Job, Draft)>) -> Vec<Vec<(Job, Draft)>> {
     let mut slices = vec![Vec::new()];
     let mut cluster_count = 0;

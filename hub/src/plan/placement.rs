@@ -100,7 +100,7 @@ pub fn place(problem: &Problem<'_>) -> PlacementReport {
 /// Decides; [`explain::report`] makes the words, which cost more than the decision.
 pub fn decide(problem: &Problem<'_>) -> Placed {
     let survey = Survey::of(problem);
-    let Some(wanted) = problem.placement.count else { return all_of(problem, survey) };
+    let Some(wanted) = problem.placement.count else { return all_of(problem, &survey) };
     let wanted = wanted as usize;
     let mut board = Board::new(problem.fleet, &problem.placement.spread);
     if survey.kept.len() > wanted {
@@ -133,7 +133,7 @@ pub fn decide(problem: &Problem<'_>) -> Placed {
     }
 }
 
-fn all_of(problem: &Problem<'_>, survey: Survey<'_>) -> Placed {
+fn all_of(problem: &Problem<'_>, survey: &Survey<'_>) -> Placed {
     let stays = survey.kept.iter().map(|rank| Pick { slot: rank.slot(), why: Why::Stays });
     let comes = survey.open.iter().map(|rank| Pick { slot: rank.slot(), why: Why::All });
     let picks: Vec<Pick> = stays.chain(comes).collect();
