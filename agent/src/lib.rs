@@ -6,12 +6,18 @@
 
 pub mod agent;
 pub mod api;
+pub mod apply;
 pub mod cache;
+pub mod cluster;
 pub mod config;
 pub mod connection;
 pub mod desired;
 pub mod discovery;
+pub mod drift;
+pub mod health;
 pub mod identity;
+pub mod inventory;
+pub mod observation;
 pub mod ownership;
 pub mod reconcile;
 pub mod reports;

@@ -155,19 +155,21 @@ impl Api {
         parse(&what, &bytes)
     }
 
-    /// Deletes exactly the object with this UID in this version; what it owns follows in the background.
+    /// Deletes an object if it has this UID and is in this version; what it owns follows in the background.
     ///
     /// # Errors
     /// [`Error`]; status 409 where the object is another or has changed.
     pub async fn delete(
         &self,
         target: Target<'_>,
-        uid: &str,
+        uid: Option<&str>,
         resource_version: Option<&str>,
     ) -> Result<Deleted, Error> {
-        let mut preconditions = json!({ "uid": uid });
-        if let Some(resource_version) = resource_version {
-            preconditions["resourceVersion"] = resource_version.into();
+        let mut preconditions = json!({});
+        for (name, value) in [("uid", uid), ("resourceVersion", resource_version)] {
+            if let Some(value) = value {
+                preconditions[name] = value.into();
+            }
         }
         let body = json!({
             "apiVersion": "v1",
