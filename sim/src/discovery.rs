@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::kinds::{Registry, Resource, Version};
+use crate::openapi;
 use crate::request::Request;
 use crate::state::{Reply, State};
 use crate::status::{Failure, Result};
@@ -46,6 +47,8 @@ pub(crate) fn answer(state: &State, request: &Request) -> Result<Reply> {
         }
         ["api", version] => resources(registry, "", version),
         ["apis", group, version] => resources(registry, group, version),
+        ["openapi", "v3"] => Ok(openapi::index(registry)),
+        ["openapi", "v3", rest @ ..] => openapi::version(registry, &rest.join("/")),
         [] => Ok(Reply::json(
             200,
             &json!({"paths": ["/api", "/apis", "/healthz", "/livez", "/readyz", "/version"]}),

@@ -33,6 +33,8 @@ pub(crate) struct Resource {
     pub namespaced: bool,
     /// Whether `metadata.generation` counts changes of the desired state.
     pub generation: bool,
+    /// An update makes an object that is not there.
+    pub created_by_update: bool,
     /// The served versions, the preferred one first.
     pub versions: Vec<Version>,
     /// Where objects are stored, as it is in `status.storedVersions`.
@@ -85,7 +87,8 @@ impl Resource {
     }
 }
 
-/// The letters of the table: `n` namespaced, `s` status, `c` scale, `g` generation, `a` category `all`.
+/// The letters of the table: `n` namespaced, `s` status, `c` scale, `g` generation, `u` made by an update if it is
+/// not there, `a` category `all`.
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 /// Group, version, kind, plural, short names, letters.
@@ -94,14 +97,14 @@ const TABLE: &[Row] = &[
     ("", "v1", "Node", "nodes", "no", "s"),
     ("", "v1", "PersistentVolume", "persistentvolumes", "pv", "s"),
     ("", "v1", "Pod", "pods", "po", "nsga"),
-    ("", "v1", "Service", "services", "svc", "nsa"),
+    ("", "v1", "Service", "services", "svc", "nsau"),
     ("", "v1", "ConfigMap", "configmaps", "cm", "n"),
     ("", "v1", "Secret", "secrets", "", "n"),
     ("", "v1", "ServiceAccount", "serviceaccounts", "sa", "n"),
     ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "ns"),
-    ("", "v1", "Event", "events", "ev", "n"),
-    ("", "v1", "Endpoints", "endpoints", "ep", "n"),
-    ("", "v1", "LimitRange", "limitranges", "limits", "n"),
+    ("", "v1", "Event", "events", "ev", "nu"),
+    ("", "v1", "Endpoints", "endpoints", "ep", "nu"),
+    ("", "v1", "LimitRange", "limitranges", "limits", "nu"),
     ("", "v1", "ResourceQuota", "resourcequotas", "quota", "ns"),
     ("", "v1", "ReplicationController", "replicationcontrollers", "rc", "nscga"),
     ("", "v1", "PodTemplate", "podtemplates", "", "ng"),
@@ -148,17 +151,17 @@ const TABLE: &[Row] = &[
     ("batch", "v1", "CronJob", "cronjobs", "cj", "nsga"),
     ("batch", "v1", "Job", "jobs", "", "nsga"),
     ("certificates.k8s.io", "v1", "CertificateSigningRequest", "certificatesigningrequests", "csr", "s"),
-    ("coordination.k8s.io", "v1", "Lease", "leases", "", "n"),
+    ("coordination.k8s.io", "v1", "Lease", "leases", "", "nu"),
     ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "", "ng"),
     ("networking.k8s.io", "v1", "Ingress", "ingresses", "ing", "nsg"),
     ("networking.k8s.io", "v1", "IngressClass", "ingressclasses", "", "g"),
     ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", "ng"),
-    ("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "", ""),
+    ("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "", "u"),
     ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", "nsg"),
-    ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "", ""),
-    ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", "", ""),
-    ("rbac.authorization.k8s.io", "v1", "Role", "roles", "", "n"),
-    ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "", "n"),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "", "u"),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", "", "u"),
+    ("rbac.authorization.k8s.io", "v1", "Role", "roles", "", "nu"),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "", "nu"),
     ("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "pc", "g"),
     ("storage.k8s.io", "v1", "CSIDriver", "csidrivers", "", ""),
     ("storage.k8s.io", "v1", "CSINode", "csinodes", "", ""),
@@ -188,6 +191,7 @@ fn builtin_resource(id: ResourceId, row: &Row) -> Resource {
         categories: if letters.contains('a') { vec!["all".to_owned()] } else { Vec::new() },
         namespaced: letters.contains('n'),
         generation: letters.contains('g'),
+        created_by_update: letters.contains('u'),
         versions: vec![Version {
             name: version.to_owned(),
             ty,

@@ -15,7 +15,8 @@
 //!   Custom resources: types, required, enums, bounds; no patterns, no CEL. Conversion is `None`.
 //! - A list with `limit` is continued on the present objects, not on a snapshot; a list at an old resource
 //!   version gives the newest.
-//! - Field selectors take any path. Tables, protobuf and CBOR are not spoken; `exec`, `attach`, `port-forward`
+//! - Field selectors take any path. Tables, protobuf and CBOR are not spoken (so `kubectl create` of built-in
+//!   kinds is refused, `kubectl apply` works), OpenAPI has no schemas; `exec`, `attach`, `port-forward`
 //!   and `proxy` are not there.
 //! - Controllers are miniatures: pods are ready after a delay unless the image tag is `broken`, cron jobs
 //!   never fire, autoscalers and ingresses do nothing, services have no endpoints.
@@ -37,6 +38,7 @@ mod http;
 mod kinds;
 mod managers;
 mod meta;
+mod openapi;
 mod ownership;
 mod patch;
 mod quantity;

@@ -143,6 +143,9 @@ impl State {
         let path = resource_path(&request.path);
         let verb = verb(request, path.as_ref());
         *self.counts.entry(verb).or_default() += 1;
+        if request.content_type.contains("protobuf") || request.content_type.contains("cbor") {
+            return Err(Failure::unsupported_media());
+        }
         let Some(path) = path else { return discovery::answer(self, request) };
         if let Some(reply) = reviews::answer(request, &path) {
             return reply;

@@ -119,6 +119,7 @@ fn resource(definition: &Value) -> Resource {
         categories: meta::strings(&names["categories"]),
         namespaced: spec["scope"] == "Namespaced",
         generation: true,
+        created_by_update: false,
         versions,
         custom: true,
     }

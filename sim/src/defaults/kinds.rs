@@ -70,6 +70,9 @@ fn service(spec: &mut Value) {
     if spec["sessionAffinity"] == "ClientIP" && spec["sessionAffinityConfig"].is_null() {
         spec["sessionAffinityConfig"] = json!({"clientIP": {"timeoutSeconds": 10_800}});
     }
+    if spec["sessionAffinity"] == "None" {
+        spec["sessionAffinityConfig"] = Value::Null;
+    }
     for port in items(spec, "ports") {
         set(port, "protocol", "TCP");
         let number = port["port"].clone();
@@ -81,7 +84,8 @@ fn service(spec: &mut Value) {
     if kind != "ExternalName" {
         set(spec, "internalTrafficPolicy", "Cluster");
     }
-    if kind == "NodePort" || kind == "LoadBalancer" {
+    let open = spec["externalIPs"].as_array().is_some_and(|list| !list.is_empty());
+    if kind == "NodePort" || kind == "LoadBalancer" || (kind == "ClusterIP" && open) {
         set(spec, "externalTrafficPolicy", "Cluster");
     }
     if kind == "LoadBalancer" {

@@ -166,6 +166,11 @@ fn allocate_service(state: &mut State, object: &mut Value, live: &Value) {
         }
         meta::drop_null(spec, field);
     }
+    let outside = spec["externalIPs"].as_array().is_some_and(|list| !list.is_empty());
+    if kind == "ClusterIP" && !outside && spec["externalTrafficPolicy"] == old["externalTrafficPolicy"] {
+        spec["externalTrafficPolicy"] = Value::Null;
+        meta::drop_null(spec, "externalTrafficPolicy");
+    }
     if spec["clusterIP"].as_str().unwrap_or_default().is_empty() {
         state.addresses += 1;
         let number = state.addresses;

@@ -65,6 +65,11 @@ pub(crate) fn create(state: &mut State, call: &Call<'_>) -> Result<Reply> {
     if call.path.name.is_some() {
         return Err(Failure::method_not_allowed());
     }
+    create_from(state, call)
+}
+
+/// Makes the object of the body.
+fn create_from(state: &mut State, call: &Call<'_>) -> Result<Reply> {
     let mut object = body_object(call)?;
     settle_place(call, &mut object)?;
     if !meta::text(&object, "resourceVersion").is_empty() {
@@ -164,7 +169,12 @@ fn store(
 }
 
 pub(crate) fn update(state: &mut State, call: &Call<'_>) -> Result<Reply> {
-    let live = live_value(state, call)?;
+    let live = match live_value(state, call) {
+        Err(_) if call.resource.created_by_update && call.subresource().is_empty() => {
+            return create_from(state, call);
+        }
+        other => other?,
+    };
     let mut object = body_object(call)?;
     settle_place(call, &mut object)?;
     finish_update(state, call, &live, object)
