@@ -11,6 +11,7 @@ use nave_common::resources::Resources;
 use nave_common::status::Liveness;
 
 use super::news::News;
+use super::snapshot::Cause;
 use crate::plan::placement::Waits;
 use crate::store::Sequence;
 use crate::world::{AssignmentEntry, Changes, ClusterEntry, State, World};
@@ -67,20 +68,19 @@ impl Dirty {
         });
     }
 
-    /// Takes out at most `limit` applications, the urgent first, each with the change that made it dirty where that
-    /// was not its own.
-    pub(super) fn take(&mut self, limit: usize) -> Vec<(ApplicationKey, Option<Arc<str>>)> {
+    /// Takes out at most `limit` applications, the urgent first.
+    pub(super) fn take(&mut self, limit: usize) -> Vec<(ApplicationKey, Cause)> {
         let mut taken = Vec::new();
         while taken.len() < limit
             && let Some(key) = self.urgent.pop_first()
         {
             self.rest.remove(&key);
-            taken.push((key, None));
+            taken.push((key, Cause::Own));
         }
         while taken.len() < limit
-            && let Some(one) = self.rest.pop_first()
+            && let Some((key, change_id)) = self.rest.pop_first()
         {
-            taken.push(one);
+            taken.push((key, Cause::Around(change_id)));
         }
         taken
     }

@@ -5,6 +5,7 @@ use nave_common::event::{Event, Severity};
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::time::Timestamp;
 
+use super::news::News;
 use super::snapshot::Job;
 use crate::plan::assign::{Change, Plan, Told};
 use crate::records::{self, EventId, Record};
@@ -14,15 +15,18 @@ use crate::world::State;
 /// The most clusters that one sentence names.
 const MAX_NAMES: usize = 8;
 
-/// The events of one plan, as writes.
+/// The events of one plan, as writes. What a person or an agent waits for is always told; what came about by changes
+/// of clusters only as far as `news` allows.
 pub(super) fn writes(
     job: &Job,
     plan: &Plan,
     state: &State,
+    news: &mut News,
     now: Timestamp,
 ) -> Result<Vec<Write>, records::Error> {
     of(job, plan, state)
         .into_iter()
+        .filter(|_| job.is_own || news.allows())
         .map(|(severity, reason, message)| {
             let event = Event {
                 at: now,

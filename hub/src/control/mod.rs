@@ -92,7 +92,7 @@ impl Control {
         let mut control = Self {
             subscription,
             dirty: dirty::Dirty::default(),
-            news: news::News::default(),
+            news: news::News::new(),
             renderings: rendering::Cache::new(),
             bundles,
             retry_wait: MIN_RETRY_WAIT,
@@ -112,7 +112,7 @@ impl Control {
         loop {
             if !self.dirty.is_empty() && self.retry_at.is_none() {
                 tokio::select! {
-                    planned = self.round() => self.settle(planned)?,
+                    planned = self.round() => self.settle(planned, &shutdown)?,
                     () = shutdown.cancelled() => return Ok(()),
                 }
             }
@@ -142,7 +142,7 @@ impl Control {
     }
 
     /// Takes how a round went: what failed for a while is tried again, what failed for good ends the loop.
-    fn settle(&mut self, planned: Result<(), Error>) -> Result<(), Error> {
+    fn settle(&mut self, planned: Result<(), Error>, shutdown: &CancellationToken) -> Result<(), Error> {
         match planned {
             Ok(()) => {
                 self.retry_wait = MIN_RETRY_WAIT;
@@ -154,6 +154,8 @@ impl Control {
                 self.retry_wait = (self.retry_wait * 2).min(MAX_RETRY_WAIT);
                 Ok(())
             }
+            // The world and the store end before us when the hub stops.
+            Err(_) if shutdown.is_cancelled() => Ok(()),
             Err(error) => Err(error),
         }
     }

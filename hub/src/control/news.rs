@@ -21,16 +21,21 @@ use crate::world::World;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The most clusters of which each gets an event of its own.
 const MAX_SINGLE: usize = 5;
+/// The most events of applications between two writes of news, but for those that somebody waits for.
+const MAX_ALLOWED: u32 = 20;
 /// How many events more than are kept there may be before the oldest go.
 const SLACK: usize = 100;
 
 /// News that was not yet written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct News {
     clusters: BTreeMap<What, BTreeSet<ClusterName>>,
     /// Whether events came since the old ones were last looked at.
     has_new_events: bool,
-    written_at: Option<Instant>,
+    /// Events of applications that were allowed and refused since the last write.
+    allowed_count: u32,
+    refused_count: u32,
+    written_at: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +46,16 @@ enum What {
 }
 
 impl News {
+    pub(super) fn new() -> Self {
+        Self {
+            clusters: BTreeMap::new(),
+            has_new_events: false,
+            allowed_count: 0,
+            refused_count: 0,
+            written_at: Instant::now(),
+        }
+    }
+
     /// Takes how a cluster was and is; `None` where it was not there.
     pub(super) fn note_cluster(&mut self, name: &ClusterName, before: Option<Liveness>, now: Liveness) {
         let what = match (before, now) {
@@ -57,10 +72,21 @@ impl News {
         self.has_new_events |= count > 0;
     }
 
+    /// Whether one more event of an application may be told now; those refused are counted, and their number is told.
+    pub(super) fn allows(&mut self) -> bool {
+        let is_allowed = self.allowed_count < MAX_ALLOWED;
+        if is_allowed {
+            self.allowed_count += 1;
+        } else {
+            self.refused_count += 1;
+        }
+        is_allowed
+    }
+
     /// When there is something to write; `None` where there is nothing.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        let has_news = !self.clusters.is_empty() || self.has_new_events;
-        has_news.then(|| self.written_at.map_or_else(Instant::now, |at| at + INTERVAL))
+        let has_news = !self.clusters.is_empty() || self.has_new_events || self.allowed_count > 0;
+        has_news.then(|| self.written_at + INTERVAL)
     }
 
     /// Writes what is due, and deletes the oldest events where there are too many.
@@ -68,8 +94,9 @@ impl News {
         if self.due_at().is_none_or(|at| at > Instant::now()) {
             return Ok(());
         }
-        self.written_at = Some(Instant::now());
+        self.written_at = Instant::now();
         self.has_new_events = false;
+        self.allowed_count = 0;
         let (expired, has_more) = expired(world)?;
         let mut writes = self.take(world.clock().now())?;
         writes.extend(expired);
@@ -82,6 +109,11 @@ impl News {
 
     fn take(&mut self, now: Timestamp) -> Result<Vec<Write>, Error> {
         let mut writes = Vec::new();
+        let refused_count = std::mem::take(&mut self.refused_count);
+        if refused_count > 0 {
+            let message = format!("{refused_count} more events about placements are not told one by one");
+            writes.push(events::write(event(now, Severity::Normal, "MorePlacementsChanged", message))?);
+        }
         for (what, names) in std::mem::take(&mut self.clusters) {
             let names: Vec<&ClusterName> = names.iter().collect();
             if names.len() <= MAX_SINGLE {
@@ -122,14 +154,12 @@ impl What {
             [name] => (format!("{name} {text}"), Some((*name).clone())),
             _ => (format!("{} clusters: each {text}: {}", names.len(), events::list(names)), None),
         };
-        Event {
-            at: now,
-            severity,
-            reason: reason.to_owned(),
-            message,
-            application: None,
-            cluster,
-            change_id: String::new(),
-        }
+        Event { cluster, ..event(now, severity, reason, message) }
     }
+}
+
+/// An event about nothing in particular.
+fn event(at: Timestamp, severity: Severity, reason: &str, message: String) -> Event {
+    let reason = reason.to_owned();
+    Event { at, severity, reason, message, application: None, cluster: None, change_id: String::new() }
 }

@@ -67,9 +67,10 @@ impl Control {
 
     async fn commit(&mut self, mut planned: Vec<Planned>, base: Base) -> Result<Base, Error> {
         let now = self.world.clock().now();
+        let news = &mut self.news;
         self.world.read(|state| {
             for one in &mut planned {
-                one.batch.writes.extend(events::writes(&one.job, &one.plan, state, now)?);
+                one.batch.writes.extend(events::writes(&one.job, &one.plan, state, news, now)?);
             }
             Ok::<_, records::Error>(())
         })?;

@@ -22,12 +22,22 @@ pub(super) struct Snapshot {
     pub(super) jobs: Vec<Job>,
 }
 
+/// Why an application is planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// It changed itself, or an agent waits for it.
+    Own,
+    /// A cluster changed, by the change with this identifier, if it has one.
+    Around(Option<Arc<str>>),
+}
+
 /// One application to plan.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
     pub(super) key: ApplicationKey,
     pub(super) application: Stored<Application>,
     pub(super) change_id: Arc<str>,
+    pub(super) is_own: bool,
     pub(super) revision: Option<Arc<Revision>>,
     pub(super) revisions: Vec<u64>,
     pub(super) told: Arc<Told>,
@@ -35,13 +45,9 @@ pub(super) struct Job {
 }
 
 impl Snapshot {
-    /// The state with what is needed to plan `wanted`, each with the change that made it dirty where that was not its
-    /// own. Applications that are gone are left out.
-    pub(super) fn take(
-        state: &State,
-        wanted: impl IntoIterator<Item = (ApplicationKey, Option<Arc<str>>)>,
-    ) -> Self {
-        let jobs = wanted.into_iter().filter_map(|(key, change_id)| Job::take(state, key, change_id));
+    /// The state with what is needed to plan `wanted`. Applications that are gone are left out.
+    pub(super) fn take(state: &State, wanted: impl IntoIterator<Item = (ApplicationKey, Cause)>) -> Self {
+        let jobs = wanted.into_iter().filter_map(|(key, cause)| Job::take(state, key, cause));
         Self {
             jobs: jobs.collect(),
             generation: state.generation(),
@@ -52,7 +58,7 @@ impl Snapshot {
 }
 
 impl Job {
-    fn take(state: &State, key: ApplicationKey, change_id: Option<Arc<str>>) -> Option<Self> {
+    fn take(state: &State, key: ApplicationKey, cause: Cause) -> Option<Self> {
         let application = state.applications().get(&key)?.clone();
         let told = state.assignments_of(&key).cloned().unwrap_or_default();
         let tombstones =
@@ -64,7 +70,11 @@ impl Job {
             .cloned()
             .collect();
         Some(Self {
-            change_id: change_id.unwrap_or_else(|| application.change_id.clone()),
+            is_own: cause == Cause::Own,
+            change_id: match cause {
+                Cause::Around(Some(change_id)) => change_id,
+                _ => application.change_id.clone(),
+            },
             revision: state.latest_revision(&key).cloned(),
             revisions: state.revisions(&key).map(|revision| revision.number).collect(),
             application,

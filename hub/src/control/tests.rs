@@ -428,3 +428,24 @@ async fn clusters_that_are_lost_together_are_told_together() {
     assert_eq!(lost.len(), 1, "{events:?}");
     assert!(lost[0].starts_with("ClusterLost: 20 clusters"), "{lost:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_cluster_that_moves_many_applications_does_not_flood_events() {
+    let mut scene = Scene::new().await;
+    for index in 0..100 {
+        let mut application = scene.apply(json!({}), config_map("1")).await;
+        application.metadata.name = format!("app-{index}").parse().unwrap();
+        let mut revision = scene.world.read(|state| Revision::clone(state.latest_revision(&shop()).unwrap()));
+        revision.application = application.key();
+        scene.write([record(&application), Record::Revision(Box::new(revision))]).await;
+    }
+    scene.settled().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    scene.join("eu-1", json!({})).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let events = scene.events();
+    let moved = events.iter().filter(|event| *event == "PlacementChanged: comes to eu-1").count();
+    assert_eq!(moved, 20);
+    assert!(events.iter().any(|event| event.starts_with("MorePlacementsChanged: 81")), "{events:?}");
+    assert_eq!(scene.world.read(|state| state.assignments_in(&"eu-1".parse().unwrap()).unwrap().len()), 101);
+}

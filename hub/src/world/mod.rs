@@ -4,6 +4,7 @@
 //! Place in the flow: `store -> (watch) -> world -> control, session, api`. It decides nothing. Readers see the state
 //! under a lock that is never held across an await; those who wait for changes subscribe.
 
+mod entry;
 mod interest;
 mod liveness;
 mod load;
@@ -19,10 +20,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use entry::{AssignmentEntry, ClusterEntry, Observed, PlacementOutcome, Stored};
 pub use interest::{Changes, Interest, Kinds, Subscription};
 pub use liveness::Link;
 pub use observe::MAX_UNKNOWN_APPLICATIONS;
-pub use state::{AssignmentEntry, ClusterEntry, Observed, PlacementOutcome, State, Stored};
+pub use state::State;
 
 use crate::clock::Clock;
 use crate::store::{Sequence, Store};

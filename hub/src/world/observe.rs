@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use nave_common::assignment::Desired;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::status::{AssignmentStatus, ClusterObservation};
 
@@ -91,25 +90,5 @@ impl State {
             }
             entry.status = Some(Arc::new(status));
         }
-    }
-}
-
-impl super::AssignmentEntry {
-    /// Whether the cluster is told to run something, and not to remove it.
-    #[must_use]
-    pub fn runs(&self) -> bool {
-        matches!(self.assignment.desired, Desired::Run(_))
-    }
-
-    /// Whether the agent has completed the removal that is asked for: this one, and no earlier one.
-    #[must_use]
-    pub fn is_removed(&self) -> bool {
-        self.status.as_ref().is_some_and(|status| self.is_removal_confirmed_by(status))
-    }
-
-    fn is_removal_confirmed_by(&self, status: &AssignmentStatus) -> bool {
-        self.assignment.desired == Desired::Remove
-            && status.removed
-            && status.generation == self.assignment.generation
     }
 }

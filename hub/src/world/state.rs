@@ -13,69 +13,13 @@ use nave_common::event::Event;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::resources::Resources;
 use nave_common::revision::Revision;
-use nave_common::status::{AssignmentStatus, ClusterObservation, Liveness};
 use nave_common::token::JoinToken;
 
+use super::entry::{AssignmentEntry, ClusterEntry, PlacementOutcome, Stored};
 use super::interest::Effect;
-use super::liveness::Beat;
 use crate::plan::fleet::{Candidate, DEFAULT_WEIGHT, Fleet};
 use crate::records::{EventId, MAX_EVENT_COUNT, Name, Record};
 use crate::store::Sequence;
-
-/// A resource as the store holds it.
-#[derive(Debug, Clone)]
-pub struct Stored<T> {
-    /// The resource; its `metadata.sequence` is filled in where it has one.
-    pub value: Arc<T>,
-    /// The change that led to it; empty where it had no identifier.
-    pub change_id: Arc<str>,
-    /// The commit that wrote it: what a compare names.
-    pub sequence: Sequence,
-}
-
-/// A cluster: what is stored of it, and what is seen of it.
-#[derive(Debug, Clone)]
-pub struct ClusterEntry {
-    /// What is stored.
-    pub record: Stored<Cluster>,
-    /// What is seen.
-    pub observed: Observed,
-}
-
-/// What is seen of a cluster, since the hub started.
-#[derive(Debug, Clone, Default)]
-pub struct Observed {
-    /// Whether it is heard.
-    pub liveness: Liveness,
-    /// What its agent last said of it.
-    pub observation: Option<Arc<ClusterObservation>>,
-    /// What its agent runs and this hub has never heard of.
-    pub unknown_applications: Vec<ApplicationKey>,
-    /// When it was last heard.
-    pub(super) beat: Arc<Beat>,
-}
-
-/// One application in one cluster: what is wanted, and what is seen.
-#[derive(Debug, Clone)]
-pub struct AssignmentEntry {
-    /// What is wanted.
-    pub assignment: Arc<Assignment>,
-    /// What the agent last said of it.
-    pub status: Option<Arc<AssignmentStatus>>,
-    /// What was added to the cluster's load for it, and is taken off again when it goes.
-    counted: Resources,
-}
-
-/// How the last planning of an application went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlacementOutcome {
-    /// The application's record that was planned.
-    pub sequence: Sequence,
-    /// How many more clusters are wanted than could be found.
-    pub unplaced_count: u32,
-    /// What is not as wanted and why.
-    pub problems: Vec<String>,
-}
 
 /// One change of the store, read.
 #[derive(Debug, Clone)]
@@ -402,11 +346,5 @@ impl State {
         self.placements.clone_from(&before.placements);
         let applications = &self.applications;
         self.placements.retain(|key, _| applications.contains_key(key));
-    }
-}
-
-impl<T> Stored<T> {
-    fn new(value: T, change_id: &str, sequence: Sequence) -> Self {
-        Self { value: Arc::new(value), change_id: change_id.into(), sequence }
     }
 }

@@ -12,7 +12,8 @@ use nave_common::status::{
 };
 use nave_common::time::{HumanDuration, Timestamp};
 
-use super::state::{AssignmentEntry, Observed, State};
+use super::entry::{AssignmentEntry, Observed};
+use super::state::State;
 
 impl State {
     /// What is known of an application over all its clusters.
@@ -80,7 +81,7 @@ impl State {
         {
             status.health = Health::Unknown;
             status.sync = SyncState::Unknown;
-            status.reason = self.silence(cluster, status.observed_at);
+            status.reason = self.silence(cluster, None);
         }
         Some(AssignmentView { assignment: Assignment::clone(&entry.assignment), status, liveness })
     }
@@ -113,7 +114,7 @@ impl State {
         let entry = self.assignment(cluster, &assignment.application);
         let status = entry.and_then(|entry: &AssignmentEntry| entry.status.as_deref());
         if observed.is_none_or(|observed| observed.liveness != Liveness::Alive) {
-            let reason = self.silence(cluster, now);
+            let reason = self.silence(cluster, Some(now));
             return Seen {
                 sync: SyncState::Unknown,
                 health: Health::Unknown,
@@ -129,26 +130,19 @@ impl State {
         Seen { sync, health: status.health, reason, heard_at }
     }
 
-    fn silence(&self, cluster: &ClusterName, now: Timestamp) -> String {
-        match self.clusters().get(cluster).map(|entry| &entry.observed) {
-            None => "no such cluster has joined".into(),
-            Some(observed) => match observed.beat.heard_at() {
-                Some(at) => {
-                    // Whole seconds are what people read.
-                    let age = std::time::Duration::from_secs(now.since(at).as_secs());
-                    format!("{}: last heard {} ago", observed.liveness, HumanDuration(age))
-                }
-                None => format!("{}: not heard since the hub started", observed.liveness),
-            },
+    /// Since when a cluster is silent; with `now`, for how long.
+    fn silence(&self, cluster: &ClusterName, now: Option<Timestamp>) -> String {
+        let Some(entry) = self.clusters().get(cluster) else { return "no such cluster has joined".into() };
+        let liveness = entry.observed.liveness;
+        match (entry.observed.last_heard_at(), now) {
+            (Some(at), Some(now)) => {
+                // Whole seconds are what people read.
+                let age = std::time::Duration::from_secs(now.since(at).as_secs());
+                format!("{liveness}: last heard {} ago", HumanDuration(age))
+            }
+            (Some(at), None) => format!("{liveness}: last heard at {at}"),
+            (None, _) => format!("{liveness}: not heard since the hub started"),
         }
-    }
-}
-
-impl Observed {
-    /// When the cluster was last heard since the hub started.
-    #[must_use]
-    pub fn last_heard_at(&self) -> Option<Timestamp> {
-        self.beat.heard_at()
     }
 }
 
