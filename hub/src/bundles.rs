@@ -3,17 +3,22 @@
 //! Each is made once for however many ask at the same time, and kept while memory allows. A blob that is damaged is an
 //! error to whoever asks, never an empty bundle.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+pub mod collect;
+mod pins;
+mod shelf;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use bytes::Bytes;
 use nave_common::bundle::Bundle;
 use nave_common::digest::Digest;
-use tokio::sync::OnceCell;
 
-use crate::cache::Cache;
-use crate::error::Error;
+pub use self::pins::Pin;
+use self::pins::Pins;
+use self::shelf::Shelf;
+use crate::control::{BundleError, BundleSource};
+use crate::error::{Error, with_causes};
 use crate::store::blob::Blobs;
 
 /// zstd's own default: manifests are text and shrink to a tenth; higher levels cost much and gain little.
@@ -32,6 +37,7 @@ struct Inner {
     blobs: Arc<dyn Blobs>,
     decoded: Shelf<Arc<Bundle>>,
     compressed: Shelf<Bytes>,
+    pins: Arc<Pins>,
 }
 
 impl Bundles {
@@ -39,7 +45,15 @@ impl Bundles {
     #[must_use]
     pub fn new(blobs: Arc<dyn Blobs>, cache_bytes: usize) -> Self {
         let (decoded, compressed) = (Shelf::new(cache_bytes / 4 * 3), Shelf::new(cache_bytes / 4));
-        Self { inner: Arc::new(Inner { blobs, decoded, compressed }) }
+        Self { inner: Arc::new(Inner { blobs, decoded, compressed, pins: Arc::default() }) }
+    }
+
+    /// Keeps a bundle from being collected as long as the pin lives: while it is not yet named by anything that lasts.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] at the very moment when it is being collected.
+    pub fn pin(&self, digest: Digest) -> Result<Pin, Error> {
+        self.inner.pins.pin(digest)
     }
 
     /// Keeps a checked bundle, durably.
@@ -48,6 +62,7 @@ impl Bundles {
     /// Where the disk is full or fails.
     pub async fn put(&self, bundle: Arc<Bundle>, encoded: Bytes) -> Result<Digest, Error> {
         let size_bytes = encoded.len();
+        let _pin = self.pin(Digest::of(&encoded))?;
         let digest = self.inner.blobs.put(encoded).await?;
         self.inner.decoded.keep(digest, bundle, size_bytes * DECODED_FACTOR);
         Ok(digest)
@@ -111,61 +126,16 @@ impl Bundles {
     }
 }
 
-/// Values of one sort, each made once.
-#[derive(Debug)]
-struct Shelf<V> {
-    kept: Mutex<Cache<Digest, V>>,
-    /// What is being made; whoever else wants it waits for the same.
-    making: Mutex<HashMap<Digest, Arc<OnceCell<V>>>>,
-}
-
-impl<V: Clone> Shelf<V> {
-    fn new(limit_bytes: usize) -> Self {
-        Self { kept: Mutex::new(Cache::new(limit_bytes)), making: Mutex::default() }
-    }
-
-    fn keep(&self, digest: Digest, value: V, size_bytes: usize) {
-        lock(&self.kept).put(digest, value, size_bytes);
-    }
-
-    async fn get_or_make(
-        &self,
-        digest: Digest,
-        make: impl Future<Output = Result<(V, usize), Error>>,
-    ) -> Result<V, Error> {
-        if let Some(value) = lock(&self.kept).get(&digest) {
-            return Ok(value);
-        }
-        let cell = entry(&mut lock(&self.making), digest);
-        let made = cell
-            .get_or_try_init(|| async {
-                let (value, size_bytes) = make.await?;
-                self.keep(digest, value.clone(), size_bytes);
-                Ok(value)
-            })
-            .await
-            .cloned();
-        let mut making = lock(&self.making);
-        // Whoever comes after this finds it kept, or makes it again.
-        if making.get(&digest).is_some_and(|other| Arc::ptr_eq(other, &cell)) {
-            making.remove(&digest);
-        }
-        made
-    }
-}
-
-fn entry<K: Eq + Hash, V>(map: &mut HashMap<K, Arc<OnceCell<V>>>, key: K) -> Arc<OnceCell<V>> {
-    map.entry(key).or_insert_with(|| Arc::new(OnceCell::new())).clone()
-}
-
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Error::Internal(format!("work on a bundle was broken off: {error}")))
 }
 
-/// Nothing under these locks panics half-way, so a poisoned one is as good as another.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+#[async_trait]
+impl BundleSource for Bundles {
+    async fn bundle(&self, digest: &Digest) -> Result<Arc<Bundle>, BundleError> {
+        self.get(digest).await.map_err(|error| BundleError(with_causes(&error)))
+    }
 }
 
 #[cfg(test)]

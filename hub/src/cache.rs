@@ -40,13 +40,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
 
     /// Keeps a value that takes `size_bytes`, and forgets others until it fits. One that can never fit is not kept.
     pub fn put(&mut self, key: K, value: V, size_bytes: usize) {
-        self.remove(&key);
+        self.forget(&key);
         if size_bytes > self.limit_bytes {
             return;
         }
         while self.size_bytes + size_bytes > self.limit_bytes {
             let Some((_, oldest)) = self.by_use.pop_first() else { break };
-            self.remove(&oldest);
+            self.forget(&oldest);
         }
         self.by_use.insert(self.next_use, key.clone());
         self.entries.insert(key, Slot { value, size_bytes, last_use: self.next_use });
@@ -54,7 +54,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Cache<K, V> {
         self.size_bytes += size_bytes;
     }
 
-    fn remove(&mut self, key: &K) {
+    /// Forgets one value.
+    pub fn forget(&mut self, key: &K) {
         if let Some(slot) = self.entries.remove(key) {
             self.by_use.remove(&slot.last_use);
             self.size_bytes -= slot.size_bytes;

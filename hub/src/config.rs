@@ -70,6 +70,8 @@ pub struct Limits {
     pub watches: usize,
     /// Bundles that are being sent at the same time, to all agents.
     pub bundle_fetches: usize,
+    /// Calls at the same time that hold much memory: uploads, applies, renderings, differences. Others wait.
+    pub heavy_calls: usize,
     /// Memory for bundles that are read often, in bytes.
     pub bundle_cache_bytes: usize,
     /// How long a stopping hub waits for its clients.
@@ -86,6 +88,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             watches: 1000,
             bundle_fetches: 256,
+            heavy_calls: 16,
             bundle_cache_bytes: 128 << 20,
             shutdown_timeout: Duration::from_secs(10),
         }
@@ -172,6 +175,7 @@ impl Limits {
             ("limits.connections", self.connections, 1, 1_000_000),
             ("limits.watches", self.watches, 1, 100_000),
             ("limits.bundleFetches", self.bundle_fetches, 1, 10_000),
+            ("limits.heavyCalls", self.heavy_calls, 1, 10_000),
             ("limits.bundleCacheBytes", self.bundle_cache_bytes, 1 << 20, 64 << 30),
         ];
         for (name, value, low, high) in bounds {

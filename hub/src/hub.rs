@@ -1,29 +1,27 @@
 //! The hub as a whole: everything is put together here, started in order, and stopped in order.
 
+mod certificate;
+mod tasks;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use nave_common::bundle::Bundle;
 use nave_common::context::Context;
-use nave_common::digest::Digest;
 use nave_common::runtime::tls;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::bundles::Bundles;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, StoreConfig};
-use crate::control::{BundleError, BundleSource, Control};
 use crate::error::with_causes;
 use crate::events;
 use crate::init::{self, Folder};
-use crate::listen::{self, Connection, Listener};
+use crate::listen::{self, Listener};
 use crate::metrics::Metrics;
 use crate::parts::Parts;
 use crate::session::registry::Registry;
@@ -33,16 +31,13 @@ use crate::store::memory::MemoryStore;
 use crate::store::sled::{Options, SledStore};
 use crate::store::{self, Store};
 use crate::world::{self, World};
-use crate::{server, web};
 
-/// How long the hub's own certificate is valid. It is made at each start and again when half of that is over.
-const SERVER_VALIDITY: Duration = Duration::from_secs(90 * 86_400);
 /// What must stay free on the disk of the bundles.
 const FREE_BYTES: u64 = 64 << 20;
 /// How long the store may take to finish what it was given.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A running hub. Dropping it without [`Hub::shutdown`] leaves its tasks to the runtime's end.
+/// A running hub. Dropping it without [`Hub::shutdown`] breaks everything off; nothing that was acknowledged is lost.
 #[derive(Debug)]
 pub struct Hub {
     parts: Arc<Parts>,
@@ -83,9 +78,6 @@ pub enum Error {
     },
 }
 
-/// Reports to whoever waits for the hub that something of it has failed for good.
-type Failed = watch::Sender<Option<String>>;
-
 impl Hub {
     /// Starts a hub: it serves when this returns.
     ///
@@ -112,12 +104,12 @@ impl Hub {
         let shutdown = CancellationToken::new();
         let parts = parts(&config, &folder, authority, addresses, clock, events, shutdown.clone()).await?;
         let break_off = CancellationToken::new();
-        let (tls, acceptor) = watch::channel(acceptor(&parts)?);
+        let (tls, acceptor) = watch::channel(certificate::acceptor(&parts)?);
         let (failed_sender, failed) = watch::channel(None);
         let mut tasks = JoinSet::new();
-        start_planning(&mut tasks, &parts, &failed_sender);
-        tasks.spawn(event_writer.run(parts.store.clone(), shutdown.clone()));
-        tasks.spawn(renew(parts.clone(), tls));
+        tasks::start_planning(&mut tasks, &parts, &failed_sender);
+        tasks::start_housekeeping(&mut tasks, &parts, event_writer);
+        tasks.spawn(certificate::renew(parts.clone(), tls));
         let listener = Listener {
             socket,
             tls: acceptor,
@@ -126,7 +118,7 @@ impl Hub {
             break_off: break_off.clone(),
             metrics: parts.metrics.clone(),
         };
-        start_serving(&mut tasks, &parts, listener.start(), http_socket, &failed_sender);
+        tasks::start_serving(&mut tasks, &parts, listener.start(), http_socket, &failed_sender);
         tracing::info!(
             listen = %listen_address,
             http = %http_address,
@@ -205,6 +197,14 @@ impl Hub {
     }
 }
 
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.parts.shutdown.cancel();
+        self.parts.sessions.stop();
+        self.break_off.cancel();
+    }
+}
+
 fn listen_at(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     let failed = |source| Error::Listen { address, source };
     let socket = listen::bind(address).map_err(failed)?;
@@ -259,87 +259,8 @@ async fn parts(
         sessions: Arc::new(Registry::default()),
         watch_places: Arc::new(Semaphore::new(config.limits.watches)),
         fetch_places: Arc::new(Semaphore::new(config.limits.bundle_fetches)),
+        heavy_places: Arc::new(Semaphore::new(config.limits.heavy_calls)),
         limits: config.limits.clone(),
         shutdown,
     }))
-}
-
-/// The world's feed and the planners.
-fn start_planning(tasks: &mut JoinSet<()>, parts: &Arc<Parts>, failed: &Failed) {
-    let (world, shutdown, failed_world) = (parts.world.clone(), parts.shutdown.clone(), failed.clone());
-    tasks.spawn(async move {
-        if let Err(error) = world.follow(shutdown).await {
-            fail(&failed_world, "the world is no longer fed", &error);
-        }
-    });
-    let control = Control::new(parts.world.clone(), Arc::new(parts.bundles.clone()));
-    let (shutdown, failed) = (parts.shutdown.clone(), failed.clone());
-    tasks.spawn(async move {
-        if let Err(error) = control.run(shutdown).await {
-            fail(&failed, "the planner stopped", &error);
-        }
-    });
-}
-
-/// The two servers.
-fn start_serving(
-    tasks: &mut JoinSet<()>,
-    parts: &Arc<Parts>,
-    connections: mpsc::Receiver<Connection>,
-    http_socket: TcpListener,
-    failed: &Failed,
-) {
-    let (web_parts, web_failed) = (parts.clone(), failed.clone());
-    tasks.spawn(async move {
-        let shutdown = web_parts.shutdown.clone();
-        if let Err(error) = web::serve(web_parts, http_socket, shutdown).await {
-            fail(&web_failed, "health and metrics are no longer served", &error);
-        }
-    });
-    let (parts, failed) = (parts.clone(), failed.clone());
-    tasks.spawn(async move {
-        let shutdown = parts.shutdown.clone();
-        if let Err(error) = server::serve(parts, connections, shutdown).await {
-            fail(&failed, "the server stopped", &error);
-        }
-    });
-}
-
-fn fail(failed: &Failed, what: &str, error: &dyn std::error::Error) {
-    let text = format!("{what}: {}", with_causes(error));
-    tracing::error!(error = text, "the hub failed");
-    failed.send_replace(Some(text));
-}
-
-/// TLS with a new certificate of the hub's own.
-fn acceptor(parts: &Parts) -> Result<TlsAcceptor, tls::Error> {
-    // Clients check the name that every hub has, so no address has to stand in it.
-    let own = parts.authority.server_certificate(&[], parts.now(), SERVER_VALIDITY)?;
-    let config = tls::server_config(parts.authority.certificate_pem(), &own)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-/// Makes a new certificate of the hub's own long before the old one runs out.
-async fn renew(parts: Arc<Parts>, tls: watch::Sender<TlsAcceptor>) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(SERVER_VALIDITY / 2) => {}
-            () = parts.shutdown.cancelled() => return,
-        }
-        match acceptor(&parts) {
-            Ok(renewed) => {
-                tls.send_replace(renewed);
-            }
-            Err(error) => {
-                tracing::error!(error = %with_causes(&error), "the hub's certificate cannot be renewed")
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl BundleSource for Bundles {
-    async fn bundle(&self, digest: &Digest) -> Result<Arc<Bundle>, BundleError> {
-        self.get(digest).await.map_err(|error| BundleError(with_causes(&error)))
-    }
 }

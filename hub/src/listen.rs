@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -27,6 +28,10 @@ use crate::metrics::Metrics;
 const BACKLOG: u32 = 8192;
 /// Connections on their way from their handshake to the server.
 const ACCEPTED_CONNECTIONS: usize = 64;
+/// Connections at the same time of those who show no certificate: they may only enrol.
+const STRANGERS: usize = 512;
+/// How long such a connection may last.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait after the system refused to accept, as it does without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -68,6 +73,7 @@ impl Listener {
     }
 
     async fn run(self, accepted: mpsc::Sender<Connection>) {
+        let strangers = Arc::new(Semaphore::new(STRANGERS));
         let handshakes = Arc::new(Semaphore::new(self.limits.handshakes));
         let connections = Arc::new(Semaphore::new(self.limits.connections));
         loop {
@@ -83,7 +89,7 @@ impl Listener {
             match next {
                 Ok((handshake, stream, address)) => match connections.clone().try_acquire_owned() {
                     Ok(place) => {
-                        let work = self.bring_up(stream, address, place, accepted.clone());
+                        let work = self.bring_up(stream, address, place, &strangers, &accepted);
                         tokio::spawn(async move {
                             work.await;
                             drop(handshake);
@@ -108,19 +114,32 @@ impl Listener {
         stream: TcpStream,
         address: SocketAddr,
         place: OwnedSemaphorePermit,
-        accepted: mpsc::Sender<Connection>,
+        strangers: &Arc<Semaphore>,
+        accepted: &mpsc::Sender<Connection>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (tls, timeout) = (self.tls.borrow().clone(), self.limits.handshake_timeout);
         let (metrics, break_off) = (self.metrics.clone(), self.break_off.clone());
+        let (strangers, accepted) = (strangers.clone(), accepted.clone());
         async move {
             // Small messages that must not wait for one another.
             let _ = stream.set_nodelay(true);
             let failed = match tokio::time::timeout(timeout, tls.accept(stream)).await {
                 Ok(Ok(stream)) => {
                     let peer = Peer::of(address, &stream);
+                    let stranger = if peer.is_known() {
+                        None
+                    } else if let Ok(place) = strangers.try_acquire_owned() {
+                        Some(Stranger {
+                            deadline: Box::pin(tokio::time::sleep(STRANGER_TIMEOUT)),
+                            _place: place,
+                        })
+                    } else {
+                        metrics.refused_connections.inc();
+                        return;
+                    };
                     metrics.connections.inc();
                     let break_off = Box::pin(break_off.cancelled_owned());
-                    let connection = Connection { stream, peer, break_off, _place: place, metrics };
+                    let connection = Connection { stream, peer, break_off, stranger, _place: place, metrics };
                     // Where nobody takes it, the hub stops.
                     let _ = accepted.send(connection).await;
                     return;
@@ -139,8 +158,15 @@ pub struct Connection {
     stream: TlsStream<TcpStream>,
     peer: Peer,
     break_off: Pin<Box<WaitForCancellationFutureOwned>>,
+    stranger: Option<Stranger>,
     _place: OwnedSemaphorePermit,
     metrics: Arc<Metrics>,
+}
+
+/// What bounds a connection whose peer showed no certificate.
+struct Stranger {
+    deadline: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Drop for Connection {
@@ -163,7 +189,8 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.break_off.as_mut().poll(cx).is_ready() {
+        let is_over = self.stranger.as_mut().is_some_and(|it| it.deadline.as_mut().poll(cx).is_ready());
+        if is_over || self.break_off.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buffer)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nave_common::runtime::tls::Authority;
 use nave_common::time::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::bundles::Bundles;
@@ -49,6 +49,8 @@ pub struct Parts {
     pub watch_places: Arc<Semaphore>,
     /// Places for bundles that are being sent.
     pub fetch_places: Arc<Semaphore>,
+    /// Places for calls that hold much memory: uploads, applies, renderings, differences.
+    pub heavy_places: Arc<Semaphore>,
     /// When the hub started.
     pub started_at: Timestamp,
     /// Set when the hub stops: what runs long ends.
@@ -74,6 +76,15 @@ impl Parts {
     /// Where the hub stops meanwhile.
     pub async fn caught_up(&self, sequence: Sequence) -> Result<(), Error> {
         self.world.caught_up(sequence).await.map_err(|error| Error::Unavailable(error.to_string()))
+    }
+
+    /// A place for a call that holds much memory, waiting until there is one.
+    ///
+    /// # Errors
+    /// Never while the hub runs.
+    pub async fn heavy_place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let place = self.heavy_places.clone().acquire_owned().await;
+        place.map_err(|_| Error::Unavailable("the hub is stopping".into()))
     }
 
     /// The wall clock.

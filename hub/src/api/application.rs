@@ -221,6 +221,7 @@ pub(super) fn explain(
     request: v1::ExplainPlacementRequest,
 ) -> Result<v1::ExplainPlacementResponse, Error> {
     let key = read::key(request.application)?;
-    let placement = parts.world.read(|state| control::explain(state, &key)).ok_or_else(|| view::no_application(&key))?;
+    let placement =
+        parts.world.read(|state| control::explain(state, &key)).ok_or_else(|| view::no_application(&key))?;
     Ok(v1::ExplainPlacementResponse { placement: Some(placement.into()) })
 }

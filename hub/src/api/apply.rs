@@ -38,6 +38,7 @@ async fn try_apply(
     call: &Call,
     request: v1::ApplyApplicationRequest,
 ) -> Result<(v1::ApplyApplicationResponse, Applied), Error> {
+    let _place = parts.heavy_place().await?;
     let application = read(request.application)?;
     let key = application.key();
     let resolved = source::resolve(parts, &application.spec.source).await?;

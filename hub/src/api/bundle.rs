@@ -1,6 +1,7 @@
 //! Taking in bundles: bounded, checked against their digest, and decoded before they are kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use nave_common::bundle::{Bundle, MAX_BUNDLE_BYTES};
@@ -13,6 +14,9 @@ use crate::parts::Parts;
 
 /// Memory that is set aside before the bytes have come, at most.
 const MAX_RESERVED_BYTES: usize = 1 << 20;
+
+/// How long the next message of an upload may take.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Takes in a bundle.
 ///
@@ -36,8 +40,9 @@ pub(super) async fn upload(
             format!("is {size_bytes}; expected 1 to {MAX_BUNDLE_BYTES}"),
         ));
     }
+    let _place = parts.heavy_place().await?;
     let mut bytes = BytesMut::with_capacity(size_bytes.min(MAX_RESERVED_BYTES));
-    while let Some(message) = stream.message().await.map_err(broken)? {
+    while let Some(message) = next(&mut stream).await? {
         let Some(Part::Chunk(chunk)) = message.part else {
             return Err(Error::field("part", "every message after the first must be a chunk"));
         };
@@ -57,6 +62,18 @@ pub(super) async fn upload(
         ));
     }
     keep(parts, digest, bytes.freeze()).await
+}
+
+/// The next message. Whoever sends nothing for too long does not keep others waiting.
+async fn next(
+    stream: &mut Streaming<v1::UploadBundleRequest>,
+) -> Result<Option<v1::UploadBundleRequest>, Error> {
+    match tokio::time::timeout(MESSAGE_TIMEOUT, stream.message()).await {
+        Ok(message) => {
+            message.map_err(|status| Error::Unavailable(format!("the upload broke: {}", status.message())))
+        }
+        Err(_) => Err(Error::Unavailable("the upload came to a stop; try again".into())),
+    }
 }
 
 async fn keep(parts: &Parts, digest: Digest, bytes: Bytes) -> Result<v1::UploadBundleResponse, Error> {

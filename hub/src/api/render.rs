@@ -31,6 +31,7 @@ pub(super) async fn render(
     request: v1::RenderApplicationRequest,
 ) -> Result<v1::RenderApplicationResponse, Error> {
     let name = read::cluster("cluster", &request.cluster)?;
+    let _place = parts.heavy_place().await?;
     let what = request.what.ok_or_else(|| Error::field("what", "is missing; expected key or application"))?;
     let cluster = cluster(parts, &name)?;
     let (application, resolved) = match what {
@@ -73,6 +74,7 @@ pub(super) async fn diff(
     request: v1::DiffApplicationRequest,
 ) -> Result<v1::DiffApplicationResponse, Error> {
     let names = read::clusters("clusters", &request.clusters)?;
+    let _place = parts.heavy_place().await?;
     let wire = request.application.ok_or_else(|| Error::field("application", "is missing"))?;
     let (key, after) = if wire.spec.is_some() {
         let application = apply::read(Some(wire))?;
@@ -84,7 +86,11 @@ pub(super) async fn diff(
     } else {
         let metadata = wire.metadata.ok_or_else(|| Error::field("application.metadata", "is missing"))?;
         let key = v1::ApplicationKey { project: metadata.project, name: metadata.name };
-        (read::key(Some(key))?, Vec::new())
+        let key = read::key(Some(key))?;
+        if parts.world.read(|state| !state.applications().contains_key(&key)) {
+            return Err(view::no_application(&key));
+        }
+        (key, Vec::new())
     };
     let mut pairs: BTreeMap<ClusterName, Pair> = BTreeMap::new();
     for (name, rendering) in after {
@@ -194,8 +200,8 @@ async fn stored(parts: &Parts, key: &ApplicationKey) -> Result<(Application, Res
     let revision =
         revision.ok_or_else(|| Error::Refused(format!("application {key} has no revision yet")))?;
     let bundle = parts.bundles.get(&revision.bundle).await?;
-    let resolved =
-        Resolved { bundle, digest: revision.bundle, unkept: None, origin: revision.origin.clone() };
+    let (digest, origin) = (revision.bundle, revision.origin.clone());
+    let resolved = Resolved { bundle, digest, unkept: None, origin, _pin: parts.bundles.pin(digest)? };
     Ok((application, resolved))
 }
 

@@ -66,6 +66,7 @@ async fn try_undo(
         digest: target.bundle,
         unkept: None,
         origin: format!("undo to {}", target.number),
+        _pin: parts.bundles.pin(target.bundle)?,
     };
     let mut application = current.application.clone();
     application.spec.source = Source::Bundle(BundleSource { path: None, digest: Some(target.bundle) });

@@ -8,11 +8,12 @@ use nave_common::digest::Digest;
 use nave_common::manifest;
 use nave_common::source::Source;
 
+use crate::bundles::Pin;
 use crate::error::Error;
 use crate::parts::Parts;
 
 /// What a source came to.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Resolved {
     /// The manifests.
     pub bundle: Arc<Bundle>,
@@ -22,6 +23,8 @@ pub(super) struct Resolved {
     pub unkept: Option<Bytes>,
     /// Where they came from, for people.
     pub origin: String,
+    /// Keeps the bundle until something that lasts names it.
+    pub _pin: Pin,
 }
 
 /// Reads a source. Nothing is kept yet.
@@ -40,8 +43,10 @@ pub(super) async fn resolve(parts: &Parts, source: &Source) -> Result<Resolved, 
             let encoded =
                 encoded.await.map_err(|error| Error::Internal(format!("a source was not read: {error}")))?;
             let (bundle, encoded) = encoded.map_err(inline_error)?;
+            let digest = Digest::of(&encoded);
             Ok(Resolved {
-                digest: Digest::of(&encoded),
+                _pin: parts.bundles.pin(digest)?,
+                digest,
                 bundle: Arc::new(bundle),
                 unkept: Some(encoded.into()),
                 origin: "inline".into(),
@@ -54,6 +59,7 @@ pub(super) async fn resolve(parts: &Parts, source: &Source) -> Result<Resolved, 
                     "is missing; upload the bundle first (nave apply does that)",
                 )
             })?;
+            let _pin = parts.bundles.pin(digest)?;
             let bundle = match parts.bundles.get(&digest).await {
                 Err(Error::NotFound(why)) => {
                     return Err(Error::Refused(format!("spec.source.bundle.digest: {why}")));
@@ -64,7 +70,7 @@ pub(super) async fn resolve(parts: &Parts, source: &Source) -> Result<Resolved, 
                 Some(path) => format!("bundle {path}"),
                 None => format!("bundle {}", digest.short()),
             };
-            Ok(Resolved { bundle, digest, unkept: None, origin })
+            Ok(Resolved { bundle, digest, unkept: None, origin, _pin })
         }
     }
 }

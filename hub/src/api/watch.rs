@@ -17,7 +17,7 @@ use tonic::Status;
 use super::watched::{Item, Watched};
 use crate::error::Error;
 use crate::parts::Parts;
-use crate::world::Changes;
+use crate::world::{Changes, Subscription};
 
 /// Messages on their way to one client.
 const WAITING_MESSAGES: usize = 32;
@@ -58,6 +58,13 @@ pub(super) fn watch(parts: &Arc<Parts>, request: v1::WatchRequest) -> Result<Res
     Ok(ReceiverStream::new(receiver))
 }
 
+/// What changed next, of whichever subscription is told first.
+async fn next_of(subscriptions: &mut [Subscription]) -> Changes {
+    let all = subscriptions.iter_mut().map(|subscription| Box::pin(subscription.next()));
+    // A dropped call to next loses nothing.
+    futures::future::select_all(all).await.0
+}
+
 struct Client {
     parts: Arc<Parts>,
     watched: Watched,
@@ -72,11 +79,13 @@ type Ended = Result<(), Option<Status>>;
 impl Client {
     async fn run(mut self) -> Ended {
         // Before anything is read, so that nothing falls in between.
-        let mut changes = self.parts.world.subscribe(self.watched.interest());
+        let interests = self.watched.interests().into_iter();
+        let mut subscriptions: Vec<Subscription> =
+            interests.map(|it| self.parts.world.subscribe(it)).collect();
         self.send_everything().await?;
         loop {
             let changed = tokio::select! {
-                changed = changes.next() => changed,
+                changed = next_of(&mut subscriptions) => changed,
                 () = self.sender.closed() => return Err(None),
             };
             let sent_at = Instant::now();

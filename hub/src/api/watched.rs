@@ -88,15 +88,21 @@ impl Watched {
         })
     }
 
-    /// What to subscribe to.
-    pub(super) fn interest(&self) -> Interest {
+    /// What to subscribe to. What is shown of applications and assignments depends on whether their clusters are heard.
+    pub(super) fn interests(&self) -> Vec<Interest> {
+        let clusters = Interest::All(Kinds::CLUSTERS);
         match self {
-            Self::Applications { only: Some(key), .. } => Interest::Application(key.clone()),
-            Self::Assignments { application: Some(key), .. } => Interest::Application(key.clone()),
-            Self::Applications { .. } => Interest::All(Kinds::APPLICATIONS.and(Kinds::OBSERVED)),
-            Self::Clusters { .. } => Interest::All(Kinds::CLUSTERS),
-            Self::Assignments { .. } => Interest::All(Kinds::ASSIGNMENTS.and(Kinds::OBSERVED)),
-            Self::Events { .. } => Interest::All(Kinds::EVENTS),
+            Self::Applications { only: Some(key), .. } | Self::Assignments { application: Some(key), .. } => {
+                vec![Interest::Application(key.clone()), clusters]
+            }
+            Self::Applications { .. } => {
+                vec![Interest::All(Kinds::APPLICATIONS.and(Kinds::OBSERVED).and(Kinds::CLUSTERS))]
+            }
+            Self::Assignments { .. } => {
+                vec![Interest::All(Kinds::ASSIGNMENTS.and(Kinds::OBSERVED).and(Kinds::CLUSTERS))]
+            }
+            Self::Clusters { .. } => vec![clusters],
+            Self::Events { .. } => vec![Interest::All(Kinds::EVENTS)],
         }
     }
 
@@ -133,15 +139,21 @@ impl Watched {
                 if only.is_some() {
                     keys.extend(changes.assignments.into_iter().map(|(_, key)| key));
                 }
-                keys.into_iter().map(Item::Application).collect()
+                keys.extend(told_in(state, &changes.clusters).map(|(_, key)| key));
+                keys.into_iter()
+                    .filter(|key| only.as_ref().is_none_or(|only| only == key))
+                    .map(Item::Application)
+                    .collect()
             }
             Self::Clusters { .. } => changes.clusters.into_iter().map(Item::Cluster).collect(),
             Self::Assignments { application, cluster } => {
-                let all = changes.assignments.into_iter().filter(|(name, key)| {
+                let mut all = changes.assignments;
+                all.extend(told_in(state, &changes.clusters));
+                let wanted = all.into_iter().filter(|(name, key)| {
                     application.as_ref().is_none_or(|wanted| wanted == key)
                         && cluster.as_ref().is_none_or(|wanted| wanted == name)
                 });
-                all.map(|(name, key)| Item::Assignment(name, key)).collect()
+                wanted.map(|(name, key)| Item::Assignment(name, key)).collect()
             }
             Self::Events { .. } => self.new_events(state),
         }
@@ -192,6 +204,17 @@ impl Watched {
         }
         new.into_iter().filter(|(_, event)| filter.wants(event)).map(|(id, _)| Item::Event(*id)).collect()
     }
+}
+
+/// What these clusters are told.
+fn told_in<'a>(
+    state: &'a State,
+    clusters: &'a BTreeSet<ClusterName>,
+) -> impl Iterator<Item = (ClusterName, ApplicationKey)> + 'a {
+    clusters.iter().flat_map(|name| {
+        let told = state.assignments_in(name).into_iter().flat_map(|entries| entries.keys());
+        told.map(|key| (name.clone(), key.clone()))
+    })
 }
 
 fn earlier(at: Timestamp) -> Timestamp {

@@ -50,15 +50,9 @@ pub async fn enroll(
     request: v1::EnrollRequest,
 ) -> Result<v1::EnrollResponse, Error> {
     let wish = wish(&request)?;
-    // Made first, so that no token is spent on a request that cannot be signed.
-    let identity = Identity::Cluster(wish.cluster.clone());
-    let certificate = parts
-        .authority
-        .sign_csr(&request.certificate_signing_request, &identity, parts.now(), AGENT_VALIDITY)
-        .map_err(|error| Error::field("certificateSigningRequest", error))?;
     for attempt in 1..=MAX_ATTEMPTS {
-        match try_enroll(parts, &wish, &request.token_id, &request.token_secret).await {
-            Ok(()) => {
+        match try_enroll(parts, &wish, &request).await {
+            Ok(certificate) => {
                 tracing::info!(cluster = %wish.cluster, token = request.token_id, ?address, "cluster enrolled");
                 return Ok(v1::EnrollResponse {
                     certificate: certificate.into(),
@@ -96,19 +90,27 @@ fn wish(request: &v1::EnrollRequest) -> Result<Wish, Error> {
     Ok(Wish { cluster, uid, labels })
 }
 
-async fn try_enroll(parts: &Parts, wish: &Wish, token_id: &str, secret: &str) -> Result<(), Error> {
+/// Returns the certificate (DER).
+async fn try_enroll(parts: &Parts, wish: &Wish, request: &v1::EnrollRequest) -> Result<Vec<u8>, Error> {
     // Whoever guesses learns no more of an id that is not there than of a secret that is wrong.
     let wrong = || Error::Denied(Refused::Wrong.to_string());
-    let token_key = Name::Token(token_id.to_owned()).key().map_err(|_| wrong())?;
+    let token_key = Name::Token(request.token_id.clone()).key().map_err(|_| wrong())?;
     let token_entry = parts.store.get(&token_key).await?.ok_or_else(wrong)?;
     let Some(Record::Token(token)) = Record::parse(&token_entry.key, &token_entry.value)? else {
         return Err(wrong());
     };
-    let checked = token.check(secret, parts.now(), &wish.cluster, &wish.labels);
+    let checked = token.check(&request.token_secret, parts.now(), &wish.cluster, &wish.labels);
     checked.map_err(|refused| Error::Denied(refused.to_string()))?;
     let cluster_key = Name::Cluster(wish.cluster.clone()).key()?;
     let known = parts.store.get(&cluster_key).await?;
     let (record, is_new) = record(parts, wish, &token, known.as_ref())?;
+    // Before the commit, so that no token is spent on a request that cannot be signed; after the check of the token, so
+    // that strangers cannot have anything signed.
+    let identity = Identity::Cluster(wish.cluster.clone());
+    let certificate = parts
+        .authority
+        .sign_csr(&request.certificate_signing_request, &identity, parts.now(), AGENT_VALIDITY)
+        .map_err(|error| Error::field("certificateSigningRequest", error))?;
     let spent = JoinToken { uses_left: token.uses_left.saturating_sub(1), ..*token };
     let mut transaction = Transaction::new()
         .expect(token_key, Expect::Sequence(token_entry.sequence))
@@ -119,7 +121,7 @@ async fn try_enroll(parts: &Parts, wish: &Wish, token_id: &str, secret: &str) ->
         Record::Cluster(Box::new(record)).write()?,
     ];
     parts.commit(transaction).await?;
-    Ok(())
+    Ok(certificate)
 }
 
 fn record(

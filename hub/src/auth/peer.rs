@@ -45,6 +45,12 @@ impl Peer {
         Self { address, who }
     }
 
+    /// Whether a certificate was shown.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !matches!(self.who, Who::Nobody)
+    }
+
     fn identity(&self, now: Timestamp) -> Result<&Identity, Error> {
         match &self.who {
             Who::Nobody => Err(Error::Unauthenticated(

@@ -64,6 +64,7 @@ pub struct FileLimits {
     handshake_timeout: Option<HumanDuration>,
     watches: Option<usize>,
     bundle_fetches: Option<usize>,
+    heavy_calls: Option<usize>,
     bundle_cache_bytes: Option<usize>,
     shutdown_timeout: Option<HumanDuration>,
 }
@@ -106,6 +107,7 @@ impl FileConfig {
         set(&mut limits.handshake_timeout, self.limits.handshake_timeout.map(|it| it.0));
         set(&mut limits.watches, self.limits.watches);
         set(&mut limits.bundle_fetches, self.limits.bundle_fetches);
+        set(&mut limits.heavy_calls, self.limits.heavy_calls);
         set(&mut limits.bundle_cache_bytes, self.limits.bundle_cache_bytes);
         set(&mut limits.shutdown_timeout, self.limits.shutdown_timeout.map(|it| it.0));
     }

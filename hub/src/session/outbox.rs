@@ -121,6 +121,13 @@ fn next_batch(
                     break;
                 }
                 size_bytes += more;
+                tracing::debug!(
+                    cluster = %wanted.cluster,
+                    application = %key,
+                    generation = %wanted.generation,
+                    change_id = wanted.change_id,
+                    "assignment sent"
+                );
                 machine.sent(key, (&*wanted).into());
                 batch.assignments.push(assignment);
             }

@@ -77,10 +77,12 @@ async fn agent(
     let mut beat = tokio::time::interval(HEARTBEAT_INTERVAL);
     loop {
         tokio::select! {
-            message = heard.message() => match message.unwrap().and_then(|message| message.message) {
-                Some(Heard::Assignments(_) | Heard::Welcome(_)) => { let _ = told.send(Instant::now()); }
-                _ => {}
-            },
+            message = heard.message() => {
+                let message = message.unwrap().and_then(|message| message.message);
+                if let Some(Heard::Assignments(_) | Heard::Welcome(_)) = message {
+                    let _ = told.send(Instant::now());
+                }
+            }
             _ = beat.tick() => {
                 let _ = said.send(v1::SyncRequest { message: Some(Said::Heartbeat(v1::Heartbeat { number: 1 })) }).await;
             }

@@ -4,6 +4,7 @@ use nave_proto::v1;
 use nave_proto::v1::watch_response::Change;
 use tonic::{Code, Streaming};
 
+use crate::agent::{Agent, Disk};
 use crate::harness::{PATIENCE, TestHub, application, apply, assert_refused, config_map, key};
 
 async fn next(stream: &mut Streaming<v1::WatchResponse>) -> Change {
@@ -77,6 +78,32 @@ async fn what_no_longer_matches_is_gone_for_a_watch_with_a_selector() {
     assert_eq!(until(&mut watch, "-shop").await.last().unwrap(), "-shop");
     apply(&mut admin, labelled("retail")).await;
     assert_eq!(until(&mut watch, "shop").await.last().unwrap(), "shop");
+}
+
+#[tokio::test]
+async fn a_watch_of_an_application_is_told_when_its_cluster_falls_silent() {
+    let hub = TestHub::start().await;
+    let own = hub.enroll("eu-1", &[]).await;
+    let mut admin = hub.admin().await;
+    apply(&mut admin, application("shop", &[config_map("x", "1")])).await;
+    let mut agent = Agent::connect(&hub, &own, "eu-1", Disk::new()).await;
+    agent.assignment().await;
+    agent.report(true).await;
+    for application in [key("shop"), None] {
+        let request =
+            v1::WatchRequest { kind: v1::Kind::Application.into(), application, ..Default::default() };
+        let mut watch = admin.watch(request).await.unwrap().into_inner();
+        while !has_health(&next(&mut watch).await, v1::Health::Healthy) {}
+        drop(agent);
+        while !has_health(&next(&mut watch).await, v1::Health::Unknown) {}
+        agent = Agent::connect(&hub, &own, "eu-1", Disk::new()).await;
+        agent.assignment().await;
+        agent.report(true).await;
+    }
+}
+
+fn has_health(change: &Change, health: v1::Health) -> bool {
+    matches!(change, Change::Application(it) if it.status.as_ref().is_some_and(|it| it.health() == health))
 }
 
 #[tokio::test]
