@@ -1,14 +1,13 @@
 //! The file of contexts: read strictly, written so that only its owner can read it and a crash leaves the old or the new.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::files;
 use crate::context::{Contexts, MAX_CONTEXTS};
 
 /// The largest file of contexts, in bytes.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+const MAX_FILE_BYTES: usize = 4 << 20;
 
 /// Why a file of contexts cannot be read or written. No message quotes what is in it.
 #[derive(Debug, thiserror::Error)]
@@ -47,11 +46,7 @@ impl Contexts {
     /// Where the file cannot be read or is no file of contexts.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let content = |why: String| Error::Content { path: path.to_owned(), why };
-        let size = fs::metadata(path).map_err(Error::io("read", path))?.len();
-        if size > MAX_FILE_BYTES {
-            return Err(content(format!("it has {size} bytes; at most {MAX_FILE_BYTES} are allowed")));
-        }
-        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = files::read_private(path, MAX_FILE_BYTES).map_err(Error::io("read", path))?;
         // The library's message may quote lines, and lines hold keys: only the place is told.
         let contexts: Self = serde_saphyr::from_str(&text).map_err(|error| {
             let place = error.location().map(|at| format!(" at line {}, column {}", at.line(), at.column()));
@@ -72,30 +67,16 @@ impl Contexts {
             path: path.to_owned(),
             why: format!("it cannot be written: {error}"),
         })?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::io("create", folder))?;
-        let unfinished = path.with_extension(format!("{}.new", std::process::id()));
-        let written = write(&unfinished, text.as_bytes())
-            .and_then(|()| fs::rename(&unfinished, path).map_err(Error::io("write", path)))
-            .and_then(|()| {
-                File::open(folder).and_then(|file| file.sync_all()).map_err(Error::io("sync", folder))
-            });
-        if written.is_err() {
-            // Best effort: the error that counts is the one above.
-            let _ = fs::remove_file(&unfinished);
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            files::create_private_dir(folder).map_err(Error::io("create", folder))?;
         }
-        written
+        files::write_private(path, text.as_bytes()).map_err(Error::io("write", path))
     }
-}
-
-fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    let mut file = opened.map_err(Error::io("create", path))?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(Error::io("write", path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -123,7 +104,7 @@ mod tests {
     fn a_broken_file_is_refused_without_quoting_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.yaml");
-        fs::write(&path, "contexts:\n  - name: a\n    key: {secret: hidden}\n").unwrap();
+        files::write_private(&path, b"contexts:\n  - name: a\n    key: {secret: hidden}\n").unwrap();
         let error = Contexts::load(&path).unwrap_err().to_string();
         assert!(error.contains("line") && !error.contains("hidden"), "{error}");
     }
