@@ -1,9 +1,6 @@
 //! `nave apply`: everything is checked here, then by the hub, and only then anything is changed.
 
-use std::path::PathBuf;
-
 use nave_common::application::Application;
-use nave_common::bundle::Bundle;
 use nave_common::cluster::Cluster;
 use serde_json::json;
 
@@ -11,14 +8,9 @@ use super::changes::Changes;
 use super::waiting::{self, Awaited};
 use crate::args::{Apply, Global, WaitFor};
 use crate::client::{Applied, Hub};
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::{Exit, Outcome};
 use crate::load::{self, Loaded};
 use crate::output::{Printer, application_name};
-
-/// An application of this name around plain manifests.
-pub(crate) fn around_manifests(name: &str, files: &[PathBuf]) -> Outcome<(Application, Bundle)> {
-    load::around_manifests(name.parse().map_err(Failure::usage)?, files)
-}
 
 pub(super) async fn run(global: &Global, apply: &Apply, printer: &mut Printer) -> Outcome {
     let loaded = load::load(&apply.files.files, &apply.raw, &apply.project.project)?;

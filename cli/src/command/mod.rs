@@ -1,6 +1,6 @@
 //! One file for each verb, and what several of them need.
 
-pub(crate) mod apply;
+mod apply;
 mod changes;
 mod completions;
 mod context;

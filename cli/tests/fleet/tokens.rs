@@ -97,3 +97,26 @@ async fn a_hub_that_the_context_does_not_trust_is_refused() {
     fleet.hub.shutdown().await;
     other.hub.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn join_applies_the_agent_to_the_cluster_of_a_kubeconfig() {
+    let (fleet, _spokes) = Fleet::start(&[]).await;
+    let cluster = nave_sim::Cluster::start(nave_sim::Config::default()).await.expect("a simulated cluster");
+    fleet.write("kubeconfig", &cluster.kubeconfig());
+    let token = fleet.nave(&["token", "create", "-q"]).await.out;
+    let join = ["join", "--name", "eu-1", "--token", token.trim(), "--kubeconfig", "kubeconfig"];
+    let dry = fleet.nave(&[&join[..], &["--dry-run"]].concat()).await;
+    assert_eq!(dry.code, 0, "{dry:?}");
+    assert!(dry.out.contains("# Namespace nave-system applied (dry run)"), "{}", dry.out);
+    let joined = fleet.nave(&join).await;
+    assert_eq!(joined.code, 0, "{joined:?}");
+    assert!(joined.out.contains("# Deployment nave-system/nave-agent applied\n"), "{}", joined.out);
+    assert!(joined.out.contains("***") && !joined.out.contains(token.trim()), "{}", joined.out);
+    assert!(joined.err.contains("nave get cluster eu-1 --watch"), "{}", joined.err);
+    assert_eq!(fleet.nave(&join).await.code, 0, "doing it twice is fine");
+    cluster.stop().await;
+    let gone = fleet.nave(&join).await;
+    assert_eq!((gone.code, gone.err.lines().count()), (1, 1), "{gone:?}");
+    assert!(gone.err.contains("cannot reach the cluster"), "{}", gone.err);
+    fleet.hub.shutdown().await;
+}
