@@ -113,7 +113,7 @@ fn common(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
         ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
             replicas(spec, causes);
             selector(spec, causes);
-            pod_spec(&spec["template"]["spec"], "spec.template.spec", causes);
+            pod_spec(&spec["template"]["spec"], &spec["volumeClaimTemplates"], "spec.template.spec", causes);
         }
         ("batch", "jobs") => {
             let policy = &spec["template"]["spec"]["restartPolicy"];
@@ -124,12 +124,12 @@ fn common(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
                     &["OnFailure", "Never"],
                 ));
             }
-            pod_spec(&spec["template"]["spec"], "spec.template.spec", causes);
+            pod_spec(&spec["template"]["spec"], &spec["volumeClaimTemplates"], "spec.template.spec", causes);
         }
         ("batch", "cronjobs") if spec["schedule"].as_str().unwrap_or_default().is_empty() => {
             causes.push(Cause::required("spec.schedule", ""));
         }
-        ("", "pods") => pod_spec(spec, "spec", causes),
+        ("", "pods") => pod_spec(spec, &Value::Null, "spec", causes),
         ("", "services") => service(spec, causes),
         ("", "configmaps" | "secrets") => keys(object, causes),
         ("", "persistentvolumeclaims") => {
@@ -169,7 +169,8 @@ fn selector(spec: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
+/// `claims` are the claim templates of a StatefulSet, whose names its pods may mount as well.
+fn pod_spec(spec: &Value, claims: &Value, path: &str, causes: &mut Vec<Cause>) {
     let containers = spec["containers"].as_array().map_or(&[][..], Vec::as_slice);
     if containers.is_empty() {
         causes.push(Cause::required(&format!("{path}.containers"), ""));
@@ -179,6 +180,7 @@ fn pod_spec(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
         .into_iter()
         .flatten()
         .filter_map(|volume| volume["name"].as_str())
+        .chain(claims.as_array().into_iter().flatten().filter_map(|claim| claim["metadata"]["name"].as_str()))
         .collect();
     for (field, list) in [
         ("initContainers", spec["initContainers"].as_array().map_or(&[][..], Vec::as_slice)),

@@ -296,3 +296,21 @@ async fn a_namespace_takes_its_content_along() {
     })
     .await;
 }
+
+/// The shop's cache could not be applied: its container mounts what the claim template names, and no volume does.
+#[tokio::test]
+async fn a_stateful_set_may_mount_its_claims() {
+    let (_cluster, client) = start().await;
+    let sets = common::namespaced(
+        &client,
+        "default",
+        &common::resource("apps", "v1", "StatefulSet", "statefulsets"),
+    );
+    let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "cache"}, "spec": {
+        "serviceName": "cache", "selector": {"matchLabels": {"app": "cache"}},
+        "template": {"metadata": {"labels": {"app": "cache"}}, "spec": {"containers": [
+            {"name": "c", "image": "cache:1", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]}},
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]}});
+    common::apply(&sets, &set, "nave", false).await.unwrap();
+}
