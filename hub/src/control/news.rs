@@ -32,9 +32,10 @@ pub(super) struct News {
     clusters: BTreeMap<What, BTreeSet<ClusterName>>,
     /// Whether events came since the old ones were last looked at.
     has_new_events: bool,
-    /// Events of applications that were allowed and refused since the last write.
+    /// Events of applications that were allowed and refused in this interval, and when it began.
     allowed_count: u32,
     refused_count: u32,
+    allowed_since: Option<Instant>,
     written_at: Instant,
 }
 
@@ -52,6 +53,7 @@ impl News {
             has_new_events: false,
             allowed_count: 0,
             refused_count: 0,
+            allowed_since: None,
             written_at: Instant::now(),
         }
     }
@@ -74,6 +76,7 @@ impl News {
 
     /// Whether one more event of an application may be told now; those refused are counted, and their number is told.
     pub(super) fn allows(&mut self) -> bool {
+        self.allowed_since.get_or_insert_with(Instant::now);
         let is_allowed = self.allowed_count < MAX_ALLOWED;
         if is_allowed {
             self.allowed_count += 1;
@@ -85,8 +88,10 @@ impl News {
 
     /// When there is something to write; `None` where there is nothing.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        let has_news = !self.clusters.is_empty() || self.has_new_events || self.allowed_count > 0;
-        has_news.then(|| self.written_at + INTERVAL)
+        let has_news = !self.clusters.is_empty() || self.has_new_events;
+        let news_due_at = has_news.then(|| self.written_at + INTERVAL);
+        let allowed_until = self.allowed_since.map(|at| at + INTERVAL);
+        [news_due_at, allowed_until].into_iter().flatten().min()
     }
 
     /// Writes what is due, and deletes the oldest events where there are too many.
@@ -96,7 +101,6 @@ impl News {
         }
         self.written_at = Instant::now();
         self.has_new_events = false;
-        self.allowed_count = 0;
         let (expired, has_more) = expired(world)?;
         let mut writes = self.take(world.clock().now())?;
         writes.extend(expired);
@@ -107,9 +111,18 @@ impl News {
         Ok(())
     }
 
+    /// Where the interval for events of applications is over, begins the next; returns how many were refused in it.
+    fn end_interval(&mut self) -> u32 {
+        if self.allowed_since.is_none_or(|at| at.elapsed() < INTERVAL) {
+            return 0;
+        }
+        (self.allowed_since, self.allowed_count) = (None, 0);
+        std::mem::take(&mut self.refused_count)
+    }
+
     fn take(&mut self, now: Timestamp) -> Result<Vec<Write>, Error> {
         let mut writes = Vec::new();
-        let refused_count = std::mem::take(&mut self.refused_count);
+        let refused_count = self.end_interval();
         if refused_count > 0 {
             let message = format!("{refused_count} more events about placements are not told one by one");
             writes.push(events::write(event(now, Severity::Normal, "MorePlacementsChanged", message))?);
