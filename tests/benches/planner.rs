@@ -109,6 +109,11 @@ async fn control() {
     });
     println!("{CLUSTER_COUNT} heartbeats                             {heartbeat:>10.1?}");
     shutdown.cancel();
+    let count: usize = world.read(|state| state.assignments().values().map(|told| told.len()).sum());
+    let started = Instant::now();
+    let again = World::load(store, Arc::new(SystemClock), Options::default()).await.expect("the same store");
+    println!("world loaded again ({count} assignments)  {:>10.1?}", started.elapsed());
+    assert_eq!(again.read(|state| state.assignments().len()), CLUSTER_COUNT);
 }
 
 async fn write(store: &Arc<dyn Store>, world: &World, records: impl IntoIterator<Item = Record>) {

@@ -99,8 +99,11 @@ pub fn place(problem: &Problem<'_>) -> PlacementReport {
 
 /// Decides; [`explain::report`] makes the words, which cost more than the decision.
 pub fn decide(problem: &Problem<'_>) -> Placed {
-    let survey = Survey::of(problem);
-    let Some(wanted) = problem.placement.count else { return all_of(problem, &survey) };
+    let mut survey = Survey::of(problem);
+    let Some(wanted) = problem.placement.count else {
+        survey.look_around();
+        return all_of(problem, &survey);
+    };
     let wanted = wanted as usize;
     let mut board = Board::new(problem.fleet, &problem.placement.spread);
     if survey.kept.len() > wanted {
@@ -114,11 +117,15 @@ pub fn decide(problem: &Problem<'_>) -> Placed {
             board.take(*rank, Why::Stays);
         }
     }
-    for rank in &survey.open {
-        board.offer(*rank);
+    // Most plans end here: where nothing is missing, nobody else need be looked at.
+    if board.taken_count() < wanted || board.unmet().next().is_some() {
+        survey.look_around();
+        for rank in &survey.open {
+            board.offer(*rank);
+        }
+        board.fill(wanted, |spread| spread.map_or(Why::Best, Why::Spread));
+        board.repair(|slot| survey.as_new(slot));
     }
-    board.fill(wanted, |spread| spread.map_or(Why::Best, Why::Spread));
-    board.repair(|slot| survey.as_new(slot));
     let mut problems = Vec::new();
     let unplaced = wanted - board.taken_count();
     if unplaced > 0 {
@@ -174,47 +181,54 @@ pub(super) enum Obstacle {
 struct Survey<'a> {
     problem: &'a Problem<'a>,
     ranking: Ranking<'a>,
+    matching: Bits,
+    current: Bits,
     /// Where the application is and may stay.
     kept: Vec<Rank>,
-    /// Where it could come.
+    /// Where it could come; known once it was looked for.
     open: Vec<Rank>,
     tally: Tally,
 }
 
 impl<'a> Survey<'a> {
+    /// Looks at the clusters where the application is.
     fn of(problem: &'a Problem<'a>) -> Self {
         let fleet = problem.fleet;
-        let current: Bits = problem.current.iter().filter_map(|name| fleet.slot(name)).collect();
         let mut survey = Self {
             problem,
             ranking: Ranking::new(problem.application, problem.placement, fleet),
+            matching: matching(problem.placement, fleet),
+            current: problem.current.iter().filter_map(|name| fleet.slot(name)).collect(),
             kept: Vec::new(),
             open: Vec::new(),
             tally: Tally::default(),
         };
-        for slot in matching(problem.placement, fleet).iter() {
+        for slot in survey.current.iter().filter(|slot| survey.matching.has(*slot)) {
             let Some(candidate) = fleet.get(slot) else { continue };
             survey.tally.matching += 1;
-            if current.has(slot) {
-                if may_stay(problem.placement, candidate) {
-                    let rank = survey.ranking.rank(slot, candidate, problem.requests);
-                    survey.kept.push(rank);
-                } else {
-                    survey.tally.tainted += 1;
-                }
-                continue;
-            }
-            match obstacle(problem, candidate) {
-                None => {
-                    let rank = survey.ranking.rank(slot, candidate, problem.requests);
-                    survey.open.push(rank);
-                }
-                Some(Obstacle::Tainted) => survey.tally.tainted += 1,
-                Some(Obstacle::Silent) => survey.tally.silent += 1,
-                Some(Obstacle::Full) => survey.tally.full += 1,
+            if may_stay(problem.placement, candidate) {
+                survey.kept.push(survey.ranking.rank(slot, candidate, problem.requests));
+            } else {
+                survey.tally.tainted += 1;
             }
         }
         survey
+    }
+
+    /// Looks at the others.
+    fn look_around(&mut self) {
+        let mut others = self.matching.clone();
+        others.subtract(&self.current);
+        for slot in others.iter() {
+            let Some(candidate) = self.problem.fleet.get(slot) else { continue };
+            self.tally.matching += 1;
+            match obstacle(self.problem, candidate) {
+                None => self.open.push(self.ranking.rank(slot, candidate, self.problem.requests)),
+                Some(Obstacle::Tainted) => self.tally.tainted += 1,
+                Some(Obstacle::Silent) => self.tally.silent += 1,
+                Some(Obstacle::Full) => self.tally.full += 1,
+            }
+        }
     }
 
     /// How a cluster would rank if the application were not there, where it could come.
