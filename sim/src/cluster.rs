@@ -183,16 +183,19 @@ async fn control(shared: Arc<Shared>, stop: CancellationToken) {
 async fn listen(shared: Arc<Shared>, listener: TcpListener, stop: CancellationToken, tasks: TaskTracker) {
     let Ok(address) = listener.local_addr() else { return };
     let mut up = shared.faults.watch_up();
+    let mut cuts = shared.faults.watch_cuts();
     let mut listener = Some(listener);
-    while !stop.is_cancelled() {
-        let Some(open) = listener.take() else { return };
-        let serving = stop.child_token();
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = accept(&shared, &open, &serving, &tasks) => {}
-            _ = up.wait_for(|up| !up) => {}
+    while let Some(open) = listener.take() {
+        while *up.borrow_and_update() {
+            let serving = stop.child_token();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = accept(&shared, &open, &serving, &tasks) => {}
+                _ = up.changed() => {}
+                _ = cuts.changed() => {}
+            }
+            serving.cancel();
         }
-        serving.cancel();
         // A bound socket that does not listen keeps the port and refuses connections.
         drop(open);
         let Ok(reserved) = reserve(address) else { return };

@@ -9,7 +9,7 @@ use crate::managers;
 use crate::meta;
 use crate::read::{find, matches, selector};
 use crate::state::{Call, Reply, State};
-use crate::status::{Failure, Result, Subject, success};
+use crate::status::{Cause, Failure, Result, Subject, success};
 use crate::store::{Key, Object};
 use crate::watch::later;
 
@@ -48,14 +48,9 @@ fn options(call: &Call<'_>) -> Result<Options> {
         policy = "Orphan".to_owned(); // The server's own default for this kind, kept for old clients.
     }
     if !matches!(policy.as_str(), "" | "Background" | "Foreground" | "Orphan") {
-        return Err(Failure::other(
-            422,
-            "Invalid",
-            format!(
-                "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {policy:?}: \
-                 supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
-            ),
-        ));
+        let allowed = ["Foreground", "Background", "Orphan", "nil"];
+        let cause = Cause::unsupported("propagationPolicy", &Value::from(policy), &allowed);
+        return Err(Failure::bad_option("DeleteOptions", cause));
     }
     let given = call.request.parameter("gracePeriodSeconds").parse().ok();
     Ok(Options {
@@ -73,6 +68,7 @@ pub(crate) fn delete(state: &mut State, call: &Call<'_>) -> Result<Reply> {
     check(call, &object, &options)?;
     match remove(state, call, &object, &options) {
         Some(left) => Ok(Reply::json(200, &left)),
+        None if call.resource.returned_by_delete => Ok(Reply::json(200, &object.value())),
         None => Ok(Reply::json(200, &success(call.subject(&object.key.name), &object.uid))),
     }
 }

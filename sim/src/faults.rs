@@ -72,6 +72,7 @@ struct Plan {
 pub struct Faults {
     plan: Mutex<Plan>,
     up: watch::Sender<bool>,
+    cuts: watch::Sender<u64>,
 }
 
 impl Faults {
@@ -85,7 +86,7 @@ impl Faults {
             once: VecDeque::new(),
             always: Vec::new(),
         };
-        Faults { plan: Mutex::new(plan), up: watch::channel(true).0 }
+        Faults { plan: Mutex::new(plan), up: watch::channel(true).0, cuts: watch::channel(0).0 }
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -138,6 +139,15 @@ impl Faults {
     /// Serves again, at the same address.
     pub fn bring_up(&self) {
         self.up.send_replace(true);
+    }
+
+    /// Drops all connections, running watches too, and goes on serving.
+    pub fn cut_connections(&self) {
+        self.cuts.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn watch_cuts(&self) -> watch::Receiver<u64> {
+        self.cuts.subscribe()
     }
 
     /// Is the API server meant to be up?

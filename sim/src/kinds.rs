@@ -35,6 +35,8 @@ pub(crate) struct Resource {
     pub generation: bool,
     /// An update makes an object that is not there.
     pub created_by_update: bool,
+    /// Its deletion answers with the object, not with a status.
+    pub returned_by_delete: bool,
     /// The served versions, the preferred one first.
     pub versions: Vec<Version>,
     /// Where objects are stored, as it is in `status.storedVersions`.
@@ -88,26 +90,26 @@ impl Resource {
 }
 
 /// The letters of the table: `n` namespaced, `s` status, `c` scale, `g` generation, `u` made by an update if it is
-/// not there, `a` category `all`.
+/// not there, `d` its deletion answers with the object, `a` category `all`.
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 /// Group, version, kind, plural, short names, letters.
 const TABLE: &[Row] = &[
     ("", "v1", "Namespace", "namespaces", "ns", "s"),
     ("", "v1", "Node", "nodes", "no", "s"),
-    ("", "v1", "PersistentVolume", "persistentvolumes", "pv", "s"),
-    ("", "v1", "Pod", "pods", "po", "nsga"),
-    ("", "v1", "Service", "services", "svc", "nsau"),
+    ("", "v1", "PersistentVolume", "persistentvolumes", "pv", "sd"),
+    ("", "v1", "Pod", "pods", "po", "nsgad"),
+    ("", "v1", "Service", "services", "svc", "nsaud"),
     ("", "v1", "ConfigMap", "configmaps", "cm", "n"),
     ("", "v1", "Secret", "secrets", "", "n"),
-    ("", "v1", "ServiceAccount", "serviceaccounts", "sa", "n"),
-    ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "ns"),
+    ("", "v1", "ServiceAccount", "serviceaccounts", "sa", "nd"),
+    ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "nsd"),
     ("", "v1", "Event", "events", "ev", "nu"),
     ("", "v1", "Endpoints", "endpoints", "ep", "nu"),
     ("", "v1", "LimitRange", "limitranges", "limits", "nu"),
-    ("", "v1", "ResourceQuota", "resourcequotas", "quota", "ns"),
+    ("", "v1", "ResourceQuota", "resourcequotas", "quota", "nsd"),
     ("", "v1", "ReplicationController", "replicationcontrollers", "rc", "nscga"),
-    ("", "v1", "PodTemplate", "podtemplates", "", "ng"),
+    ("", "v1", "PodTemplate", "podtemplates", "", "ngd"),
     (
         "admissionregistration.k8s.io",
         "v1",
@@ -163,10 +165,10 @@ const TABLE: &[Row] = &[
     ("rbac.authorization.k8s.io", "v1", "Role", "roles", "", "nu"),
     ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "", "nu"),
     ("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "pc", "g"),
-    ("storage.k8s.io", "v1", "CSIDriver", "csidrivers", "", ""),
-    ("storage.k8s.io", "v1", "CSINode", "csinodes", "", ""),
-    ("storage.k8s.io", "v1", "StorageClass", "storageclasses", "sc", ""),
-    ("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "", "s"),
+    ("storage.k8s.io", "v1", "CSIDriver", "csidrivers", "", "d"),
+    ("storage.k8s.io", "v1", "CSINode", "csinodes", "", "d"),
+    ("storage.k8s.io", "v1", "StorageClass", "storageclasses", "sc", "d"),
+    ("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "", "sd"),
 ];
 
 fn builtin_resource(id: ResourceId, row: &Row) -> Resource {
@@ -192,6 +194,7 @@ fn builtin_resource(id: ResourceId, row: &Row) -> Resource {
         namespaced: letters.contains('n'),
         generation: letters.contains('g'),
         created_by_update: letters.contains('u'),
+        returned_by_delete: letters.contains('d'),
         versions: vec![Version {
             name: version.to_owned(),
             ty,

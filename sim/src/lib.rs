@@ -15,7 +15,7 @@
 //!   Custom resources: types, required, enums, bounds; no patterns, no CEL. Conversion is `None`.
 //! - A list with `limit` is continued on the present objects, not on a snapshot; a list at an old resource
 //!   version gives the newest.
-//! - Field selectors take any path. Tables, protobuf and CBOR are not spoken (so `kubectl create` of built-in
+//! - Field selectors take any path. Protobuf and CBOR are not spoken (so `kubectl create` of built-in
 //!   kinds is refused, `kubectl apply` works), OpenAPI has no schemas; `exec`, `attach`, `port-forward`
 //!   and `proxy` are not there.
 //! - Controllers are miniatures: pods are ready after a delay unless the image tag is `broken`, cron jobs
@@ -52,8 +52,10 @@ mod selector;
 mod state;
 mod status;
 mod store;
+mod table;
 mod typed;
 mod validate;
+mod view;
 mod watch;
 mod write;
 

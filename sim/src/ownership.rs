@@ -234,3 +234,64 @@ fn cap(mut entries: Vec<Entry>) -> Vec<Entry> {
     }
     entries
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::builtin;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn writer(manager: &str) -> Writer {
+        Writer {
+            manager: manager.to_owned(),
+            operation: Operation::Apply,
+            api_version: "v1".to_owned(),
+            subresource: String::new(),
+        }
+    }
+
+    fn step(live: &Value, entries: Vec<Entry>, manager: &str, config: &Value) -> Applied {
+        let ty = builtin().find("core.v1.Pod").unwrap_or(Type::Any);
+        let writer = writer(manager);
+        let tracking = Tracking { ty: &ty, writer: &writer, ignored: Ignored::default(), now: "now" };
+        apply(tracking, live, config, entries, true).unwrap()
+    }
+
+    /// A pod spec with some environment variables and labels, as managers may apply them.
+    fn config() -> impl Strategy<Value = Value> {
+        let values = || proptest::collection::btree_map("[a-c]", "[12]", 1..3);
+        (values(), values()).prop_map(|(labels, env)| {
+            let env: Vec<Value> =
+                env.into_iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "c", "env": env}]}})
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_applied_is_there_and_owned_and_again_changes_nothing(
+            steps in proptest::collection::vec((prop_oneof!["one", "two", "three"], config()), 1..8)
+        ) {
+            let ty = builtin().find("core.v1.Pod").unwrap();
+            let (mut live, mut entries) = (json!({"apiVersion": "v1", "kind": "Pod"}), Vec::new());
+            for (manager, config) in steps {
+                let applied = step(&live, entries, &manager, &config);
+                live = applied.object.unwrap_or(live);
+                entries = applied.entries;
+                let wanted = field_set(&ty, &config);
+                prop_assert!(wanted.difference(&field_set(&ty, &live)).is_empty());
+                prop_assert!(compare(&ty, &config, &live).modified.is_empty());
+                let own = entries.iter().find(|entry| entry.manager == manager);
+                prop_assert_eq!(own.map(|entry| entry.set.clone()), Some(wanted.difference(&STRIPPED)));
+                let again = step(&live, entries.clone(), &manager, &config);
+                prop_assert!(again.object.is_none());
+                prop_assert_eq!(&again.entries.len(), &entries.len());
+                for entry in &entries {
+                    prop_assert_eq!(Set::from_json(&entry.set.to_json()), Some(entry.set.clone()));
+                }
+            }
+        }
+    }
+}

@@ -5,85 +5,18 @@
 
 use std::sync::Arc;
 
-use hyper::body::Bytes;
 use serde_json::{Value, json};
 
-use crate::kinds::{Resource, Version};
 use crate::selector::Selector;
 use crate::state::{Call, Reply, State};
 use crate::status::{Cause, Failure, Result};
 use crate::store::Object;
+use crate::view::View;
 use crate::watch::{self, Watch};
-
-/// How objects are shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct View {
-    api_version: String,
-    kind: String,
-    metadata_only: bool,
-    /// Items of lists of custom kinds and of metadata carry their type, others do not.
-    typed_items: bool,
-}
-
-impl View {
-    pub(crate) fn new(resource: &Resource, version: &Version, accept: &str) -> View {
-        let metadata_only = accept.contains("as=PartialObjectMetadata");
-        let (api_version, kind) = if metadata_only {
-            ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadata".to_owned())
-        } else {
-            (resource.api_version(&version.name), resource.kind.clone())
-        };
-        View { api_version, kind, metadata_only, typed_items: metadata_only || resource.custom }
-    }
-
-    /// The bytes of an object in this view.
-    pub(crate) fn bytes(&self, object: &Object) -> Bytes {
-        self.with_type(&self.untyped(object))
-    }
-
-    fn item(&self, object: &Object) -> Bytes {
-        let bytes = self.untyped(object);
-        if self.typed_items { self.with_type(&bytes) } else { bytes }
-    }
-
-    fn untyped(&self, object: &Object) -> Bytes {
-        if !self.metadata_only {
-            return object.bytes.clone();
-        }
-        let value: Value = serde_json::from_slice(&object.bytes).unwrap_or(Value::Null);
-        Bytes::from(json!({"metadata": value["metadata"]}).to_string())
-    }
-
-    /// Puts the type in front of an object that has none.
-    fn with_type(&self, bytes: &[u8]) -> Bytes {
-        let head = format!("{{\"kind\":{:?},\"apiVersion\":{:?},", self.kind, self.api_version);
-        let rest = bytes.strip_prefix(b"{").unwrap_or_default();
-        Bytes::from([head.as_bytes(), rest].concat())
-    }
-
-    /// The bytes of an object that is parsed already, in this view.
-    pub(crate) fn show(&self, mut value: Value) -> Bytes {
-        if self.metadata_only {
-            value = json!({"metadata": value["metadata"]});
-        }
-        value["kind"] = Value::from(self.kind.as_str());
-        value["apiVersion"] = Value::from(self.api_version.as_str());
-        Bytes::from(value.to_string())
-    }
-
-    /// The kind and version that bookmarks carry.
-    pub(crate) fn bookmark(&self, revision: u64, initial_end: bool) -> Value {
-        let mut metadata = json!({"resourceVersion": revision.to_string()});
-        if initial_end {
-            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
-        }
-        json!({"kind": self.kind, "apiVersion": self.api_version, "metadata": metadata})
-    }
-}
 
 pub(crate) fn get(state: &State, call: &Call<'_>) -> Result<Reply> {
     let object = find(state, call)?;
-    let view = View::new(&call.resource, &call.version, &call.request.accept);
+    let view = View::new(call);
     Ok(Reply::bytes(200, view.bytes(&object)))
 }
 
@@ -122,7 +55,7 @@ pub(crate) fn list(state: &State, call: &Call<'_>) -> Result<Reply> {
     let limit: usize = call.request.parameter("limit").parse().unwrap_or(0);
     let start = continue_token(call)?;
     let revision = start.as_ref().map_or(state.store.revision(), |(revision, ..)| *revision);
-    let view = View::new(&call.resource, &call.version, &call.request.accept);
+    let view = View::new(call);
     let mut chosen: Vec<Arc<Object>> = state
         .store
         .list(call.resource.id, call.path.namespace.as_deref())
@@ -148,23 +81,7 @@ pub(crate) fn list(state: &State, call: &Call<'_>) -> Result<Reply> {
             metadata["remainingItemCount"] = Value::from(remaining);
         }
     }
-    Ok(Reply::bytes(200, list_body(&view, &metadata, &chosen)))
-}
-
-fn list_body(view: &View, metadata: &Value, objects: &[Arc<Object>]) -> Bytes {
-    let (kind, version) = (format!("{}List", view.kind), &view.api_version);
-    let head = format!("{{\"kind\":{kind:?},\"apiVersion\":{version:?},\"metadata\":{metadata},\"items\":[");
-    let size = objects.iter().map(|object| object.bytes.len() + 1).sum::<usize>();
-    let mut body = Vec::with_capacity(head.len() + size + 2);
-    body.extend_from_slice(head.as_bytes());
-    for (index, object) in objects.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(&view.item(object));
-    }
-    body.extend_from_slice(b"]}");
-    Bytes::from(body)
+    Ok(Reply::bytes(200, view.list(&metadata, &chosen)))
 }
 
 fn encode_token(revision: u64, namespace: &str, name: &str) -> String {
@@ -191,7 +108,7 @@ fn continue_token(call: &Call<'_>) -> Result<Option<(u64, String, String)>> {
 pub(crate) fn watch(state: &State, call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
     let selector = selector(call)?;
-    let view = View::new(&call.resource, &call.version, &request.accept);
+    let view = View::new(call);
     let initial = request.flag("sendInitialEvents");
     if initial && request.parameter("resourceVersionMatch") != "NotOlderThan" {
         let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";

@@ -10,11 +10,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::kinds::ResourceId;
-use crate::read::{View, matches};
+use crate::read::matches;
 use crate::selector::Selector;
 use crate::state::State;
 use crate::status::Failure;
 use crate::store::{Change, Event, Object};
+use crate::view::View;
 
 /// Without `timeoutSeconds` a watch lives this long, as on the real server (which adds chance).
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1800);

@@ -163,3 +163,17 @@ async fn a_server_that_is_down_refuses_and_comes_back_with_its_data() {
     cluster.faults().bring_up();
     common::eventually("it is back", || async { maps.get("a").await.is_ok() }).await;
 }
+
+#[tokio::test]
+async fn connections_can_be_cut_without_an_outage() {
+    let (cluster, client) = start().await;
+    let maps: Api<ConfigMap> = Api::namespaced(client, "default");
+    maps.create(&PostParams::default(), &map("a", "x")).await.unwrap();
+    let list = maps.list(&ListParams::default()).await.unwrap();
+    let mut stream =
+        maps.watch(&WatchParams::default(), &list.metadata.resource_version.unwrap()).await.unwrap().boxed();
+    cluster.faults().cut_connections();
+    let event = tokio::time::timeout(Duration::from_secs(5), stream.next()).await.unwrap();
+    assert!(!matches!(event, Some(Ok(_))), "{event:?}");
+    common::eventually("requests are served", || async { maps.get("a").await.is_ok() }).await;
+}

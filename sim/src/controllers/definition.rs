@@ -120,6 +120,7 @@ fn resource(definition: &Value) -> Resource {
         namespaced: spec["scope"] == "Namespaced",
         generation: true,
         created_by_update: false,
+        returned_by_delete: false,
         versions,
         custom: true,
     }

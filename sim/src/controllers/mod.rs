@@ -34,7 +34,7 @@ const RUN_MAX: usize = 100_000;
 
 impl State {
     /// Lets the controllers do what there is to do at this time. The instant at which there is more to do.
-    pub(crate) fn run(&mut self, now: Timestamp) -> Option<Timestamp> {
+    pub fn run(&mut self, now: Timestamp) -> Option<Timestamp> {
         while let Some(entry) = self.timers.first_entry() {
             if *entry.key() > now {
                 break;

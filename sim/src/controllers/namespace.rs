@@ -76,10 +76,11 @@ fn content(state: &State, namespace: &str) -> Vec<Key> {
         .collect()
 }
 
-/// Something in a namespace is gone: the namespace may be waiting for that.
+/// Something in a namespace is gone: the namespace may be waiting for that, or has to make it again.
 pub(crate) fn content_went(state: &mut State, key: &Key) {
     let namespace = Key::new(state.id("", "namespaces"), "", &key.namespace);
-    if state.store.get(&namespace).is_some_and(|object| object.deleting) {
+    let own = matches!(&*key.name, "default" | "kube-root-ca.crt");
+    if state.store.get(&namespace).is_some_and(|object| object.deleting || own) {
         state.store.mark(namespace);
     }
 }

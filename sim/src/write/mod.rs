@@ -16,11 +16,12 @@ use crate::managers::{self, Entry, Operation, Writer};
 use crate::meta;
 use crate::ownership::{self, Ignored, Tracking};
 use crate::patch as patches;
-use crate::read::{View, find};
+use crate::read::find;
 use crate::state::{Call, Reply, State};
 use crate::status::{Cause, Failure, Result, Subject};
 use crate::store::Key;
 use crate::validate;
+use crate::view::View;
 
 pub(crate) use apply::apply;
 pub(crate) use body::parse_body;
@@ -163,7 +164,7 @@ fn store(
         serde_json::to_vec(&object).unwrap_or_default().into()
     } else {
         let stored = state.store.put(key, object);
-        View::new(&call.resource, &call.version, &call.request.accept).bytes(&stored)
+        View::new(call).bytes(&stored)
     };
     Ok(Reply::Whole { code, content_type: "application/json", body, warnings })
 }
@@ -289,7 +290,7 @@ fn finish_write(
     let key = call.key(&name);
     if same_but_times(live, &object) {
         let object = find(state, call)?;
-        let view = View::new(&call.resource, &call.version, &call.request.accept);
+        let view = View::new(call);
         let body = view.bytes(&object);
         return Ok(Reply::Whole { code: 200, content_type: "application/json", body, warnings });
     }
