@@ -24,7 +24,7 @@ autoscaling/v1: Scale
 storage/v1: StorageClass CSIDriver CSINode VolumeAttachment
 apiextensions/v1: CustomResourceDefinition
 admissionregistration/v1: ValidatingWebhookConfiguration MutatingWebhookConfiguration ValidatingAdmissionPolicy
-  ValidatingAdmissionPolicyBinding
+  ValidatingAdmissionPolicyBinding MutatingAdmissionPolicy MutatingAdmissionPolicyBinding
 apiregistration/v1: APIService
 coordination/v1: Lease
 discovery/v1: EndpointSlice

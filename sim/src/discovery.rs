@@ -17,8 +17,15 @@ const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list",
 const CUSTOM_VERBS: [&str; 8] =
     ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
-fn verbs(resource: &Resource) -> &'static [&'static str; 8] {
-    if resource.custom { &CUSTOM_VERBS } else { &VERBS }
+/// Namespaces are deleted one by one.
+const NAMESPACE_VERBS: [&str; 7] = ["create", "delete", "get", "list", "patch", "update", "watch"];
+
+fn verbs(resource: &Resource) -> &'static [&'static str] {
+    match resource.custom {
+        true => &CUSTOM_VERBS,
+        false if resource.is("", "namespaces") => &NAMESPACE_VERBS,
+        false => &VERBS,
+    }
 }
 
 /// Answers every path that is not of a resource.

@@ -90,7 +90,8 @@ impl Resource {
 }
 
 /// The letters of the table: `n` namespaced, `s` status, `c` scale, `g` generation, `u` made by an update if it is
-/// not there, `d` its deletion answers with the object, `a` category `all`.
+/// not there, `d` its deletion answers with the object, `a` category `all`, `e`
+/// category `api-extensions`.
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 /// Group, version, kind, plural, short names, letters.
@@ -116,7 +117,7 @@ const TABLE: &[Row] = &[
         "MutatingWebhookConfiguration",
         "mutatingwebhookconfigurations",
         "",
-        "g",
+        "ge",
     ),
     (
         "admissionregistration.k8s.io",
@@ -124,7 +125,7 @@ const TABLE: &[Row] = &[
         "ValidatingWebhookConfiguration",
         "validatingwebhookconfigurations",
         "",
-        "g",
+        "ge",
     ),
     (
         "admissionregistration.k8s.io",
@@ -132,7 +133,7 @@ const TABLE: &[Row] = &[
         "ValidatingAdmissionPolicy",
         "validatingadmissionpolicies",
         "",
-        "sg",
+        "sge",
     ),
     (
         "admissionregistration.k8s.io",
@@ -140,10 +141,26 @@ const TABLE: &[Row] = &[
         "ValidatingAdmissionPolicyBinding",
         "validatingadmissionpolicybindings",
         "",
-        "g",
+        "ge",
     ),
-    ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", "crd,crds", "sg"),
-    ("apiregistration.k8s.io", "v1", "APIService", "apiservices", "", "s"),
+    ("admissionregistration.k8s.io", "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies", "", "ge"),
+    (
+        "admissionregistration.k8s.io",
+        "v1",
+        "MutatingAdmissionPolicyBinding",
+        "mutatingadmissionpolicybindings",
+        "",
+        "ge",
+    ),
+    (
+        "apiextensions.k8s.io",
+        "v1",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+        "crd,crds",
+        "sge",
+    ),
+    ("apiregistration.k8s.io", "v1", "APIService", "apiservices", "", "se"),
     ("apps", "v1", "ControllerRevision", "controllerrevisions", "", "n"),
     ("apps", "v1", "DaemonSet", "daemonsets", "ds", "nsga"),
     ("apps", "v1", "Deployment", "deployments", "deploy", "nscga"),
@@ -190,7 +207,11 @@ fn builtin_resource(id: ResourceId, row: &Row) -> Resource {
         plural: plural.to_owned(),
         singular: kind.to_lowercase(),
         short: short.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-        categories: if letters.contains('a') { vec!["all".to_owned()] } else { Vec::new() },
+        categories: [('a', "all"), ('e', "api-extensions")]
+            .into_iter()
+            .filter(|(letter, _)| letters.contains(*letter))
+            .map(|(_, category)| category.to_owned())
+            .collect(),
         namespaced: letters.contains('n'),
         generation: letters.contains('g'),
         created_by_update: letters.contains('u'),

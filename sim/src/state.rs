@@ -173,6 +173,9 @@ impl State {
                 Verb::Patch => write::patch(self, call),
                 Verb::Apply => write::apply(self, call),
                 Verb::Delete => delete::delete(self, call),
+                Verb::DeleteCollection if call.resource.is("", "namespaces") => {
+                    Err(Failure::method_not_allowed())
+                }
                 Verb::DeleteCollection => delete::delete_collection(self, call),
                 Verb::Discover => Err(Failure::no_such_path()),
             },

@@ -263,7 +263,7 @@ fn admission(resource: &Resource, object: &mut Value) {
         }
     }
     let Some(spec) = part(object, "spec") else { return };
-    if resource.plural == "validatingadmissionpolicies" {
+    if matches!(resource.plural.as_str(), "validatingadmissionpolicies" | "mutatingadmissionpolicies") {
         set(spec, "failurePolicy", "Fail");
     }
     for field in ["matchConstraints", "matchResources"] {
