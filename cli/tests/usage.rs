@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -54,7 +56,9 @@ impl Home {
     fn write(&self, name: &str, text: &str) {
         let path = self.0.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        std::fs::write(path, text).expect("written");
+        std::fs::write(&path, text).expect("written");
+        // Files of contexts are read only where nobody else can read them.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("made private");
     }
 }
 
@@ -152,9 +156,7 @@ fn contexts_are_imported_chosen_shown_and_deleted_and_keys_are_never_printed() {
     let imported =
         home.nave_reading(&["context", "import", "-", "--name", "b"], &context("admin", "hub-b:7443"));
     assert_eq!((imported.code, imported.out.as_str()), (0, "context b imported\n"), "{}", imported.err);
-    let mode = std::os::unix::fs::PermissionsExt::mode(
-        &std::fs::metadata(home.config()).expect("the file of contexts").permissions(),
-    );
+    let mode = std::fs::metadata(home.config()).expect("the file of contexts").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let listed = home.nave(&["context", "list"]).out;
     assert_eq!(
@@ -168,6 +170,10 @@ fn contexts_are_imported_chosen_shown_and_deleted_and_keys_are_never_printed() {
         assert_eq!(shown.code, 0);
         assert!(shown.out.contains("CERTIFICATE") && !shown.out.contains("VERY-SECRET"), "{}", shown.out);
     }
+    std::fs::set_permissions(home.0.path().join("a.yaml"), Permissions::from_mode(0o644))
+        .expect("made public");
+    let public = home.nave(&["context", "import", "a.yaml"]);
+    assert!(public.code == 1 && public.err.contains("chmod 600"), "{}", public.err);
     let missing = home.nave(&["context", "use", "c"]);
     assert!(missing.code == 1 && missing.err.contains("there is no context \"c\""), "{}", missing.err);
     assert_eq!(home.nave(&["context", "delete", "b"]).code, 0);

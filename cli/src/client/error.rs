@@ -44,13 +44,17 @@ fn of(status: &Status, hub: &str) -> Failure {
     }
 }
 
-/// The connection broke before there was an answer. A hub that refuses a certificate says so only now.
+/// The connection broke before there was an answer. A hub that refuses a certificate says so only now, and the word of it
+/// may be lost on the way.
 fn broken(why: &str, hub: &str) -> Failure {
     if why.contains("alert") {
         return Failure::failed(format!("{hub} refuses your certificate: {why}"))
             .hint("take a new context from it (nave context import)");
     }
-    Failure::failed(format!("the connection to {hub} broke: {why}")).hint("try again")
+    Failure::failed(format!(
+        "{hub} ended the connection without an answer ({why}): it stops, or refuses your certificate"
+    ))
+    .hint("try again, or take a new context from it (nave context import)")
 }
 
 pub(super) fn too_slow(address: &str, limit: Duration) -> Failure {

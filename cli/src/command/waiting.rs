@@ -163,7 +163,8 @@ impl<Say: Fn(&str)> Wait<'_, Say> {
             match tokio::time::timeout_at(until, next(self.hub, &what, &mut watch)).await {
                 Ok(Ok(change)) => view.take(change, &self.awaited.key),
                 Ok(Err(failure)) => {
-                    view.is_complete = false;
+                    // A new watch begins with everything: what it does not name is gone.
+                    view = View::default();
                     (self.say)(&format!("{}; trying again", failure.message().unwrap_or("the watch ended")));
                 }
                 Err(_) if troubled => return ended(Exit::Degraded, state, troubled_since),
@@ -235,10 +236,9 @@ fn going(application: &Application) -> Standing {
     if application.metadata.deleted_at.is_none() {
         return Standing::NotYet("nobody has deleted it".into());
     }
-    Standing::NotYet(format!(
-        "{} clusters have not let go of it yet",
-        status.removing_count + status.cluster_count
-    ))
+    let count = status.removing_count + status.cluster_count;
+    let clusters = if count == 1 { "cluster has" } else { "clusters have" };
+    Standing::NotYet(format!("{count} {clusters} not let go of it yet"))
 }
 
 /// How an application that should run stands.
@@ -254,7 +254,7 @@ fn standing(application: &Application, wants_health: bool) -> Standing {
     }
     if status.cluster_count == 0 {
         let why =
-            if status.reason.is_empty() { "no cluster is chosen for it" } else { status.reason.as_str() };
+            if status.reason.is_empty() { "no cluster is chosen for it yet" } else { status.reason.as_str() };
         return Standing::NotYet(why.to_owned());
     }
     let counts = format!(

@@ -1,6 +1,7 @@
 //! Delete, suspend, resume, history, undo.
 
 use super::harness::{Fleet, application, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const SPOKES: [(&str, &str); 2] = [("eu-1", "eu"), ("us-1", "us")];
 
@@ -68,5 +69,29 @@ async fn history_tells_the_revisions_and_undo_goes_back() {
     let back = fleet.nave(&["undo", "shop", "--to-revision", "2"]).await;
     assert!(back.out.starts_with("application/shop revision 4 ("), "{back:?}");
     assert_eq!(fleet.nave(&["undo", "shop", "--to-revision", "77"]).await.code, 1);
+    fleet.hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_goes_on_over_a_restart_of_the_hub() {
+    let (fleet, _spokes) = Fleet::start(&[]).await;
+    fleet.write("shop.yaml", &application("shop", "a"));
+    assert_eq!(fleet.nave(&["apply", "-f", "shop.yaml"]).await.code, 0);
+    let wait = ["wait", "application", "shop", "--for=deleted", "--timeout", "50s"];
+    let mut waiting = fleet.command(&wait).spawn().expect("nave starts");
+    let mut progress = BufReader::new(waiting.stderr.take().expect("its progress")).lines();
+    let mut until = async |expected: &str| loop {
+        let line = progress.next_line().await.expect("a line").expect("not the end");
+        if line.contains(expected) {
+            return;
+        }
+    };
+    until("nobody has deleted it").await;
+    let fleet = fleet.restart().await;
+    until("trying again").await;
+    until("nobody has deleted it").await;
+    assert_eq!(fleet.nave(&["delete", "application", "shop"]).await.code, 0);
+    let output = waiting.wait_with_output().await.expect("nave ends");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     fleet.hub.shutdown().await;
 }

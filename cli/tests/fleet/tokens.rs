@@ -120,3 +120,25 @@ async fn join_applies_the_agent_to_the_cluster_of_a_kubeconfig() {
     assert!(gone.err.contains("cannot reach the cluster"), "{}", gone.err);
     fleet.hub.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_the_hub_does_not_know_is_said_to_be_refused() {
+    let (fleet, _spokes) = Fleet::start(&[]).await;
+    let (other, _spokes) = Fleet::start(&[]).await;
+    let mut foreign = other.hub.admin_context().expect("a context");
+    let own = fleet.hub.admin_context().expect("a context");
+    (foreign.authority, foreign.addresses) = (own.authority, own.addresses);
+    let mut contexts = nave_common::context::Contexts::default();
+    contexts.put(foreign);
+    let file = fleet.write("foreign.yaml", "");
+    contexts.save(&file).expect("written");
+    let ran = fleet.command(&["get", "clusters"]).env("NAVE_CONFIG", file).output().await.expect("nave ends");
+    let err = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!((ran.status.code(), err.lines().count()), (Some(1), 1), "{err}");
+    assert!(
+        err.contains("refuses") && err.contains("certificate") && err.contains("nave context import"),
+        "{err}"
+    );
+    fleet.hub.shutdown().await;
+    other.hub.shutdown().await;
+}

@@ -191,6 +191,9 @@ fn unhealthy(assignments: &[AssignmentView], now: Timestamp, printer: &mut Print
     Ok(())
 }
 
+/// How many objects of one cluster are named before the rest is counted.
+const NAMED_OBJECTS: usize = 10;
+
 /// What is wrong in one cluster: the cluster itself, or the objects that its agent names.
 fn unhealthy_rows(view: &AssignmentView, now: Timestamp) -> Vec<Vec<Cell>> {
     let cluster = view.assignment.cluster.as_str();
@@ -212,6 +215,7 @@ fn unhealthy_rows(view: &AssignmentView, now: Timestamp) -> Vec<Vec<Cell>> {
     let mut rows: Vec<_> = status
         .objects
         .iter()
+        .take(NAMED_OBJECTS)
         .map(|object| {
             let since =
                 object.since.map(|since| format!(" for {}", age(Some(since), now))).unwrap_or_default();
@@ -219,6 +223,10 @@ fn unhealthy_rows(view: &AssignmentView, now: Timestamp) -> Vec<Vec<Cell>> {
             row(object.object.to_string(), tone, format!("{state}{since}"), object.reason.clone())
         })
         .collect();
+    if let Some(rest) = status.objects.len().checked_sub(NAMED_OBJECTS).filter(|rest| *rest > 0) {
+        let all = format!("and {rest} more (nave get assignments {} -o yaml)", view.assignment.application);
+        rows.push(row(all, Tone::Dim, "-".into(), String::new()));
+    }
     let is_well = status.sync <= SyncState::Suspended && status.health <= Health::Suspended;
     if rows.is_empty() && !is_well {
         let (state, tone) = worse(status.sync, status.health);

@@ -47,6 +47,15 @@ impl Fleet {
         (fleet, played)
     }
 
+    /// Stops the hub and starts it again: the same data, the same address.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { hub, folder } = self;
+        let listen = hub.listen_address();
+        hub.shutdown().await;
+        let config = Config { listen, ..Config::local(folder.path().join("hub")) };
+        Self { hub: Hub::start(config).await.expect("the hub starts again"), folder }
+    }
+
     pub(crate) async fn nave(&self, arguments: &[&str]) -> Ran {
         self.nave_reading(arguments, "").await
     }
