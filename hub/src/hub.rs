@@ -1,6 +1,7 @@
 //! The hub as a whole: everything is put together here, started in order, and stopped in order.
 
 mod certificate;
+mod ground;
 mod tasks;
 
 use std::net::SocketAddr;
@@ -11,29 +12,21 @@ use std::time::Duration;
 use nave_common::context::Context;
 use nave_common::runtime::tls;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::bundles::Bundles;
+use self::ground::Ground;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, StoreConfig};
+use crate::config::{self, Config};
 use crate::error::with_causes;
 use crate::events;
 use crate::init::{self, Folder};
 use crate::listen::{self, Listener};
-use crate::metrics::Metrics;
 use crate::parts::Parts;
-use crate::session::registry::Registry;
-use crate::store::blob::folder::FolderBlobs;
-use crate::store::disk::FreeSpace;
-use crate::store::memory::MemoryStore;
-use crate::store::sled::{Options, SledStore};
-use crate::store::{self, Store};
+use crate::store;
 use crate::world::{self, World};
 
-/// What must stay free on the disk of the bundles.
-const FREE_BYTES: u64 = 64 << 20;
 /// How long the store may take to finish what it was given.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -87,22 +80,18 @@ impl Hub {
     pub async fn start(config: Config) -> Result<Self, Error> {
         config.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let folder = Folder::new(&config.data_dir);
-        let authority = match folder.authority()? {
-            Some(authority) => authority,
-            None if config.init => folder.make_authority(clock.now())?,
-            None => return Err(init::Error::New(config.data_dir).into()),
-        };
+        let ground = Ground::open(&config, clock.now()).await?;
+        let folder = ground.folder.clone();
         let (socket, listen_address) = listen_at(config.listen)?;
         let (http_socket, http_address) = listen_at(config.http_listen)?;
         let addresses = addresses(&config, listen_address);
         if config.init && !folder.admin_context().exists() {
-            folder.make_admin_context(&authority, &addresses, clock.now())?;
+            folder.make_admin_context(&ground.authority, &addresses, clock.now())?;
         }
         folder.update_admin_context(&addresses)?;
         let (events, event_writer) = events::channel();
         let shutdown = CancellationToken::new();
-        let parts = parts(&config, &folder, authority, addresses, clock, events, shutdown.clone()).await?;
+        let parts = ground.parts(&config, addresses, clock, events, shutdown.clone()).await?;
         let break_off = CancellationToken::new();
         let (tls, acceptor) = watch::channel(certificate::acceptor(&parts)?);
         let (failed_sender, failed) = watch::channel(None);
@@ -224,43 +213,4 @@ fn addresses(config: &Config, listen: SocketAddr) -> Vec<String> {
         return vec![format!("127.0.0.1:{}", listen.port())];
     }
     vec![listen.to_string()]
-}
-
-async fn parts(
-    config: &Config,
-    folder: &Folder,
-    authority: tls::Authority,
-    addresses: Vec<String>,
-    clock: Arc<dyn Clock>,
-    events: events::Events,
-    shutdown: CancellationToken,
-) -> Result<Arc<Parts>, Error> {
-    let store: Arc<dyn Store> = match config.store {
-        StoreConfig::Sled { cache_bytes } => {
-            Arc::new(SledStore::open(Options { cache_bytes, ..Options::new(folder.store()) }).await?)
-        }
-        StoreConfig::Memory => Arc::new(MemoryStore::default()),
-    };
-    let blobs = FolderBlobs::open(folder.bundles(), FreeSpace::reserve(FREE_BYTES)).await?;
-    let options = world::Options { liveness_lease: config.liveness_lease };
-    let world = World::load(store.clone(), clock.clone(), options).await?;
-    Ok(Arc::new(Parts {
-        store,
-        world,
-        bundles: Bundles::new(Arc::new(blobs), config.limits.bundle_cache_bytes),
-        started_at: clock.now(),
-        clock,
-        metrics: Arc::new(Metrics::new()),
-        events,
-        authority,
-        addresses,
-        heartbeat_interval: config.heartbeat_interval,
-        liveness_lease: config.liveness_lease,
-        sessions: Arc::new(Registry::default()),
-        watch_places: Arc::new(Semaphore::new(config.limits.watches)),
-        fetch_places: Arc::new(Semaphore::new(config.limits.bundle_fetches)),
-        heavy_places: Arc::new(Semaphore::new(config.limits.heavy_calls)),
-        limits: config.limits.clone(),
-        shutdown,
-    }))
 }

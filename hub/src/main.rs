@@ -1,17 +1,27 @@
 //! The `nave-hub` binary.
 
+use std::process::ExitCode;
+
 use anyhow::Context as _;
 use clap::Parser as _;
 use nave_common::runtime::{shutdown, telemetry};
 use nave_hub::config::arguments::{Arguments, Command, InitArguments, RunArguments};
 use nave_hub::{Config, Hub, init};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let typed = Arguments::parse();
-    match typed.command {
+    let ended = match typed.command {
         Some(Command::Init(arguments)) => make_ready(&arguments),
         Some(Command::Run(arguments)) => run(arguments),
         None => run(typed.run),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        // In one line, causes and all, and never a backtrace: the person who reads it runs the hub and did not write it.
+        Err(error) => {
+            eprintln!("nave-hub: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Parts {
     pub fetch_places: Arc<Semaphore>,
     /// Places for calls that hold much memory: uploads, applies, renderings, differences.
     pub heavy_places: Arc<Semaphore>,
+    /// Whose turn it is to enrol.
+    pub enroll_turn: Semaphore,
     /// When the hub started.
     pub started_at: Timestamp,
     /// Set when the hub stops: what runs long ends.

@@ -50,6 +50,10 @@ pub async fn enroll(
     request: v1::EnrollRequest,
 ) -> Result<v1::EnrollResponse, Error> {
     let wish = wish(&request)?;
+    // One after the other: a fleet that joins with one token would else spend its time on conflicts over that token.
+    // Replicas of the hub still meet in the store, which is what the attempts are for.
+    let turn = parts.enroll_turn.acquire().await;
+    let _turn = turn.map_err(|_| Error::Unavailable("the hub is stopping".into()))?;
     for attempt in 1..=MAX_ATTEMPTS {
         match try_enroll(parts, &wish, &request).await {
             Ok(certificate) => {

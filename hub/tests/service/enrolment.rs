@@ -67,13 +67,13 @@ async fn a_name_stays_with_the_cluster_that_took_it() {
 }
 
 #[tokio::test]
-async fn one_use_lets_in_one_of_many_who_come_at_once() {
+async fn of_many_who_come_at_once_as_many_join_as_the_token_lets_in() {
     let hub = TestHub::start().await;
-    let token = hub.token(v1::CreateTokenRequest { uses: 3, ..Default::default() }).await;
-    let names: Vec<String> = (0..8).map(|index| format!("c-{index}")).collect();
+    let token = hub.token(v1::CreateTokenRequest { uses: 30, ..Default::default() }).await;
+    let names: Vec<String> = (0..40).map(|index| format!("c-{index}")).collect();
     let all = names.iter().map(|name| hub.enroll_with(&token, name, name, &[]));
     let joined = futures::future::join_all(all).await.into_iter().filter(Result::is_ok).count();
-    assert_eq!(joined, 3);
+    assert_eq!(joined, 30);
 }
 
 #[tokio::test]

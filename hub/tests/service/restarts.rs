@@ -39,6 +39,15 @@ async fn a_new_folder_is_not_made_ready_unasked() {
 }
 
 #[tokio::test]
+async fn a_second_hub_leaves_the_first_one_s_folder_alone() {
+    let hub = TestHub::start_with(|_| {}).await;
+    let before = hub.hub.admin_context().unwrap();
+    let error = nave_hub::Hub::start(hub.config.clone()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("Locked"), "{error:?}");
+    assert_eq!(hub.hub.admin_context().unwrap(), before);
+}
+
+#[tokio::test]
 async fn a_hub_stops_although_its_clients_stay() {
     let hub = TestHub::start_with(|config| {
         config.store = nave_hub::config::StoreConfig::Memory;

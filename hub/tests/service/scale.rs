@@ -53,7 +53,7 @@ async fn start(data_dir: &Path, address: &str) -> HubProcess {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nave-hub"));
     command.args(arguments).arg("--data-dir").arg(data_dir).stdout(Stdio::null());
     let process = HubProcess(command.spawn().unwrap());
-    while tokio::net::TcpStream::connect(address).await.is_err() {
+    while !data_dir.join("admin.yaml").exists() || tokio::net::TcpStream::connect(address).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     process
@@ -119,7 +119,7 @@ async fn one_change_reaches_all_and_a_session_is_small() {
                 (name, own)
             }
         })
-        .buffer_unordered(4)
+        .buffer_unordered(AT_ONCE)
         .collect()
         .await;
     println!("{count} enrolled in {:?}", started.elapsed());

@@ -1,0 +1,93 @@
+//! What a hub stands on: its folder, and in it everything that lasts.
+
+use std::sync::Arc;
+
+use nave_common::runtime::tls;
+use nave_common::time::Timestamp;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use crate::bundles::Bundles;
+use crate::clock::Clock;
+use crate::config::{Config, StoreConfig};
+use crate::events::Events;
+use crate::init::{self, Folder};
+use crate::metrics::Metrics;
+use crate::parts::Parts;
+use crate::session::registry::Registry;
+use crate::store::Store;
+use crate::store::blob::folder::FolderBlobs;
+use crate::store::disk::FreeSpace;
+use crate::store::memory::MemoryStore;
+use crate::store::sled::{Options, SledStore};
+use crate::world::{self, World};
+
+/// What must stay free on the disk of the bundles.
+const FREE_BYTES: u64 = 64 << 20;
+
+/// What a hub stands on.
+pub(super) struct Ground {
+    pub(super) folder: Folder,
+    pub(super) authority: tls::Authority,
+    store: Arc<dyn Store>,
+    blobs: FolderBlobs,
+}
+
+impl Ground {
+    /// Opens a hub's folder, or makes a new one ready where that is allowed.
+    pub(super) async fn open(config: &Config, now: Timestamp) -> Result<Self, Error> {
+        let folder = Folder::new(&config.data_dir);
+        let known = folder.authority()?;
+        if known.is_none() && !config.init {
+            return Err(init::Error::New(config.data_dir.clone()).into());
+        }
+        // The store's lock comes before the first write: a folder that another hub has is left as it is.
+        let store: Arc<dyn Store> = match config.store {
+            StoreConfig::Sled { cache_bytes } => {
+                Arc::new(SledStore::open(Options { cache_bytes, ..Options::new(folder.store()) }).await?)
+            }
+            StoreConfig::Memory => Arc::new(MemoryStore::default()),
+        };
+        let blobs = FolderBlobs::open(folder.bundles(), FreeSpace::reserve(FREE_BYTES)).await?;
+        let authority = match known {
+            Some(authority) => authority,
+            None => folder.make_authority(now)?,
+        };
+        Ok(Self { folder, authority, store, blobs })
+    }
+
+    /// Reads what is there, and puts together what every edge of the hub works with.
+    pub(super) async fn parts(
+        self,
+        config: &Config,
+        addresses: Vec<String>,
+        clock: Arc<dyn Clock>,
+        events: Events,
+        shutdown: CancellationToken,
+    ) -> Result<Arc<Parts>, Error> {
+        let options = world::Options { liveness_lease: config.liveness_lease };
+        let world = World::load(self.store.clone(), clock.clone(), options).await?;
+        let limits = config.limits.clone();
+        Ok(Arc::new(Parts {
+            store: self.store,
+            world,
+            bundles: Bundles::new(Arc::new(self.blobs), limits.bundle_cache_bytes),
+            started_at: clock.now(),
+            clock,
+            metrics: Arc::new(Metrics::new()),
+            events,
+            authority: self.authority,
+            addresses,
+            heartbeat_interval: config.heartbeat_interval,
+            liveness_lease: config.liveness_lease,
+            sessions: Arc::new(Registry::default()),
+            watch_places: Arc::new(Semaphore::new(limits.watches)),
+            fetch_places: Arc::new(Semaphore::new(limits.bundle_fetches)),
+            heavy_places: Arc::new(Semaphore::new(limits.heavy_calls)),
+            enroll_turn: Semaphore::new(1),
+            limits,
+            shutdown,
+        }))
+    }
+}
