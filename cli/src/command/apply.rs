@@ -106,10 +106,9 @@ fn tell_application(
             let place =
                 if chosen.is_empty() { "nowhere".to_owned() } else { format!("in {}", chosen.join(", ")) };
             changes.note(printer, &format!("  would run {place}"))?;
-        } else if chosen.is_empty() {
-            printer.warning(&format!("{name}: no cluster is chosen; see `nave describe application`"));
         }
-        for problem in &placement.problems {
+        // What the hub has warned of already is not said twice.
+        for problem in placement.problems.iter().filter(|problem| !applied.warnings.contains(problem)) {
             printer.warning(&format!("{name}: {problem}"));
         }
     }
