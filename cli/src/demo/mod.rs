@@ -66,7 +66,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     Ok(report.ok)
 }
 
-/// Takes the steps in order, up to the first that fails.
+/// Takes the steps in order, up to the first that fails, and removes what was deployed.
 async fn steps(demo: &mut Demo, options: &Options) -> Report {
     let mut report = Report::new(Vec::new());
     macro_rules! step {
@@ -88,8 +88,12 @@ async fn steps(demo: &mut Demo, options: &Options) -> Report {
     step!("drift", demo.drift());
     step!("hub-stopped", demo.hub_stopped());
     step!("hub-back", demo.hub_back());
-    if !options.hold {
-        step!("removed", demo.removed());
+    let deployed = report.steps.iter().any(|step| step.name == "deploy");
+    if deployed && (!options.hold || !report.ok) {
+        // After a failure too: nothing of a demo stays in real clusters.
+        let started = Instant::now();
+        let outcome = demo.removed().await;
+        demo.display.step(report.add("removed", started.elapsed(), &outcome));
     }
     report.clusters = demo.fleet.spokes.iter().map(|spoke| spoke.name.clone()).collect();
     report

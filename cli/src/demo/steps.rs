@@ -8,7 +8,6 @@ use futures::future::try_join_all;
 use nave_common::application::Application;
 use nave_common::bundle::Bundle;
 use nave_common::health::Health;
-use nave_common::manifest::ObjectKey;
 use nave_common::status::{AssignmentView, Liveness, SyncState};
 use nave_proto::v1;
 
@@ -114,8 +113,9 @@ impl Demo {
             shown(millis(healed))
         );
         if let Some(target) = &self.deletable {
-            let before = target.delete_by_hand(&spoke.client).await?;
+            let before = target.uid(&spoke.client).await?;
             let started = Instant::now();
+            target.delete_by_hand(&spoke.client).await?;
             until("the deleted object is back", async || {
                 let now = target.uid(&spoke.client).await?;
                 Ok(now.is_some() && now != before)
@@ -188,8 +188,9 @@ impl Demo {
     }
 
     async fn break_and_heal(&self, client: &kube::Client) -> anyhow::Result<Duration> {
-        self.target.break_by_hand(client).await?;
+        // From before the break: an agent may have put it back before the breaker has his answer.
         let started = Instant::now();
+        self.target.break_by_hand(client).await?;
         self.is_as_wanted(client).await?;
         Ok(started.elapsed())
     }
@@ -260,23 +261,9 @@ fn problems(views: &[AssignmentView]) -> String {
         match &view.status {
             None => Some(format!("{cluster}: nothing heard yet")),
             Some(status) if status.sync == SyncState::Synced && status.health == Health::Healthy => None,
-            Some(status) => {
-                let objects: Vec<String> =
-                    status.objects.iter().take(3).map(|o| object_line(&o.object, &o.reason)).collect();
-                Some(format!(
-                    "{cluster}: {} {} {} {}",
-                    status.sync,
-                    status.health,
-                    status.reason,
-                    objects.join(", ")
-                ))
-            }
+            Some(status) => Some(format!("{cluster}: {} {} {}", status.sync, status.health, status.reason)),
         }
     };
     let lines: Vec<String> = views.iter().filter_map(line).collect();
     if lines.is_empty() { "no cluster was assigned".into() } else { lines.join("; ") }
-}
-
-fn object_line(object: &ObjectKey, reason: &str) -> String {
-    format!("{object} ({reason})")
 }

@@ -88,12 +88,10 @@ impl Target {
         Ok(())
     }
 
-    /// Deletes the object and says its UID.
-    pub(crate) async fn delete_by_hand(&self, client: &kube::Client) -> anyhow::Result<Option<String>> {
-        let api = self.api(client).await?;
-        let uid = self.uid(client).await?;
-        api.delete(&self.manifest.key().name, &DeleteParams::default()).await?;
-        Ok(uid)
+    /// Deletes the object.
+    pub(crate) async fn delete_by_hand(&self, client: &kube::Client) -> anyhow::Result<()> {
+        self.api(client).await?.delete(&self.manifest.key().name, &DeleteParams::default()).await?;
+        Ok(())
     }
 
     /// The UID of the object, if it is there.
