@@ -1,10 +1,12 @@
 //! Making a data folder ready, and what stands in it besides the store: the certificate authority and the
 //! administrator's context.
 //!
-//!     authority/certificate.pem   whom agents and people trust as hub
-//!     authority/key.pem           signs their certificates; whoever has it is the fleet's master
-//!     admin.yaml                  the administrator's context, for `nave --config`
-//!     store/  bundles/            the store's
+//! ```text
+//! authority/certificate.pem   whom agents and people trust as hub
+//! authority/key.pem           signs their certificates; whoever has it is the fleet's master
+//! admin.yaml                  the administrator's context, for `nave context import`
+//! store/  bundles/            the store's
+//! ```
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -4,8 +4,8 @@
 //! Prints medians. The budget: at least 90 % of a bare client at its best concurrency; no write where nothing changed;
 //! a change live in 10 ms at the median and 50 ms at the 99th percentile.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -30,6 +30,9 @@ const CHANGES: usize = 100;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    if let Ok(filter) = std::env::var("NAVE_LOG") {
+        nave_common::runtime::telemetry::init("text", &filter)?;
+    }
     let tools = match ControlPlane::build() {
         Ok(tools) => tools,
         Err(Unavailable::NoGo(why)) => {
@@ -43,7 +46,7 @@ async fn main() -> anyhow::Result<()> {
     bench.thousand_objects(&plane).await?;
     bench.nothing_changed().await?;
     bench.one_change().await?;
-    bench.agent.stop().await;
+    bench.stop_agent().await;
     bench.hub.shutdown().await;
     Ok(())
 }
@@ -51,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
 /// One hub, one agent on one real API server, and a count of what the agent asks of it.
 struct Bench {
     hub: Hub,
-    agent: Agent,
+    agent: Option<Agent>,
     agent_client: kube::Client,
     options: Box<dyn Fn() -> Options>,
     fleet: FleetServiceClient<Channel>,
@@ -78,7 +81,7 @@ impl Bench {
             data_dir: data_dir.clone(),
             reconcile: nave_agent::reconcile::Config::default(),
         });
-        let agent = Agent::start(agent_client.clone(), options())?;
+        let agent = Some(Agent::start(agent_client.clone(), options())?);
         Ok(Self { hub, agent, agent_client, options, fleet, bare, requests, _folder: folder })
     }
 
@@ -106,19 +109,27 @@ impl Bench {
         }
         println!("  kubectl apply --server-side     {}", seconds(median(&mut kubectl)));
         let time = median(&mut ours);
-        println!("  nave, apply to in sync on hub   {}   {:.0} % of the bare client's best (budget 90 %)", seconds(time), 100.0 * best.as_secs_f64() / time.as_secs_f64());
+        println!(
+            "  nave, apply to in sync on hub   {}   {:.0} % of the bare client's best (budget 90 %)",
+            seconds(time),
+            100.0 * best.as_secs_f64() / time.as_secs_f64()
+        );
         Ok(())
     }
 
     /// An agent that restarts and finds everything as it should be.
     async fn nothing_changed(&mut self) -> anyhow::Result<()> {
+        self.stop_agent().await;
         let before = self.requests.snapshot();
-        let agent = Agent::start(self.agent_client.clone(), (self.options)())?;
-        std::mem::replace(&mut self.agent, agent).stop().await;
+        self.agent = Some(Agent::start(self.agent_client.clone(), (self.options)())?);
         self.in_sync(ROUNDS).await?;
         let (reads, writes) = self.requests.since(before);
-        println!("a pass over {} objects in which nothing changed: {writes} writes (budget 0), {reads} reads", ROUNDS * OBJECTS);
-        ensure!(writes == 0, "a pass in which nothing changed wrote {writes} times");
+        println!(
+            "a pass over {} objects in which nothing changed: {writes} writes (budget 0), {reads} reads",
+            ROUNDS * OBJECTS
+        );
+        let last = self.requests.last_write.lock().map(|last| last.clone()).unwrap_or_default();
+        ensure!(writes == 0, "a pass in which nothing changed wrote {writes} times, last {last}");
         Ok(())
     }
 
@@ -130,7 +141,8 @@ impl Bench {
             let wanted = change.to_string();
             let list = api.list(&ListParams::default().limit(1)).await?;
             let from = list.metadata.resource_version.context("the list has no resourceVersion")?;
-            let mut events = api.watch(&WatchParams::default().fields("metadata.name=object-0"), &from).await?.boxed();
+            let mut events =
+                api.watch(&WatchParams::default().fields("metadata.name=object-0"), &from).await?.boxed();
             let writes = self.requests.snapshot();
             let request = self.request("objects-0", "bench-nave-0", &wanted).await?;
             let started = Instant::now();
@@ -149,8 +161,18 @@ impl Bench {
         }
         times.sort();
         let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-        println!("apply on the hub -> live in the cluster, one object of {OBJECTS} changed, {CHANGES} times: p50 {} (budget 10 ms), p99 {} (budget 50 ms)", millis(p50), millis(p99));
+        println!(
+            "apply on the hub -> live in the cluster, one object of {OBJECTS} changed, {CHANGES} times: p50 {} (budget 10 ms), p99 {} (budget 50 ms)",
+            millis(p50),
+            millis(p99)
+        );
         Ok(())
+    }
+
+    async fn stop_agent(&mut self) {
+        if let Some(agent) = self.agent.take() {
+            agent.stop().await;
+        }
     }
 
     async fn namespace(&self, name: &str) -> anyhow::Result<String> {
@@ -195,7 +217,12 @@ impl Bench {
     }
 
     /// Uploads the bundle and makes the request that names it.
-    async fn request(&mut self, name: &str, namespace: &str, version: &str) -> anyhow::Result<v1::ApplyApplicationRequest> {
+    async fn request(
+        &mut self,
+        name: &str,
+        namespace: &str,
+        version: &str,
+    ) -> anyhow::Result<v1::ApplyApplicationRequest> {
         let manifests: Result<Vec<Manifest>, _> = (0..OBJECTS)
             .map(|index| Manifest::new(object(index, if index == 0 { version } else { "0" })))
             .collect();
@@ -212,11 +239,13 @@ impl Bench {
     /// Waits until the hub shows `count` applications and all of them in sync.
     async fn in_sync(&mut self, count: usize) -> anyhow::Result<()> {
         loop {
-            let answer = self.fleet.list_applications(v1::ListApplicationsRequest::default()).await?.into_inner();
+            let answer =
+                self.fleet.list_applications(v1::ListApplicationsRequest::default()).await?.into_inner();
             let synced = |application: &&v1::Application| {
-                application.status.as_ref().is_some_and(|status| {
-                    status.cluster_count == 1 && status.sync() == v1::SyncState::Synced
-                })
+                application
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.cluster_count == 1 && status.sync() == v1::SyncState::Synced)
             };
             if answer.applications.iter().filter(synced).count() == count {
                 return Ok(());
@@ -231,12 +260,20 @@ impl Bench {
 pub struct Requests {
     reads: AtomicU64,
     writes: AtomicU64,
+    /// For the message where there was one too many.
+    last_write: Mutex<String>,
 }
 
 impl nave_tests::clients::Count for Requests {
-    fn count(&self, method: &http::Method) {
-        let counter = if method == http::Method::GET { &self.reads } else { &self.writes };
-        counter.fetch_add(1, Ordering::Relaxed);
+    fn count(&self, method: &http::Method, target: &http::Uri) {
+        if method == http::Method::GET {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.writes.fetch_add(1, Ordering::Relaxed);
+            if let Ok(mut last) = self.last_write.lock() {
+                *last = format!("{method} {target}");
+            }
+        }
     }
 }
 

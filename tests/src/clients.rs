@@ -37,16 +37,18 @@ pub async fn upload(client: &mut FleetServiceClient<Channel>, bundle: &Bundle) -
     let bytes = bundle.encode();
     let open = UploadBundleOpen { digest: bundle.digest().to_string(), size_bytes: bytes.len() as u64 };
     let chunks = bytes.chunks(256 << 10).map(|chunk| Part::Chunk(chunk.to_vec().into()));
-    let parts: Vec<UploadBundleRequest> =
-        std::iter::once(Part::Open(open)).chain(chunks).map(|part| UploadBundleRequest { part: Some(part) }).collect();
+    let parts: Vec<UploadBundleRequest> = std::iter::once(Part::Open(open))
+        .chain(chunks)
+        .map(|part| UploadBundleRequest { part: Some(part) })
+        .collect();
     client.upload_bundle(futures::stream::iter(parts)).await?;
     Ok(())
 }
 
 /// What is told of every request that a client makes.
 pub trait Count: Send + Sync + 'static {
-    /// A request with this method goes out.
-    fn count(&self, method: &http::Method);
+    /// A request with this method and this target goes out.
+    fn count(&self, method: &http::Method, target: &http::Uri);
 }
 
 /// A client of the cluster of a kubeconfig whose requests are counted.
@@ -58,7 +60,7 @@ pub async fn counted(kubeconfig: &Path, counter: Arc<dyn Count>) -> anyhow::Resu
     let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
     config.read_timeout = None;
     let layer = tower::util::MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
-        counter.count(request.method());
+        counter.count(request.method(), request.uri());
         request
     });
     Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())

@@ -1,3 +1,5 @@
+//! Tables of health: objects as API servers give them, and what is said of them.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of ownership: field sets, digests, and what is drift.
+
 use serde_json::json;
 
 use super::exclusion::Exclusion;

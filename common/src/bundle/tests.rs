@@ -1,3 +1,5 @@
+//! Tests of bundles: what is refused, the canonical bytes, and what a copy requests.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Tests of documents: what is taken and how it is printed again.
+
 use proptest::prelude::*;
 use serde_json::json;
 

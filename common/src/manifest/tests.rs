@@ -1,3 +1,5 @@
+//! Tests of manifests: canonical form, what is refused and where, and masking.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

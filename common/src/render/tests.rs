@@ -1,3 +1,5 @@
+//! Tests of rendering: variables, images, replicas, patches, and the properties that hold of all of them.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of join tokens: what a token is good for, and its text.
+
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 

@@ -1,3 +1,5 @@
+//! Tests of strict YAML: positions, types, bounds.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Creating and changing applications.
 
-use nave_common::application::Application;
+use nave_common::application::{Application, Sync};
 use nave_common::field::FieldError;
 use nave_proto::v1;
 
@@ -154,7 +154,21 @@ impl Attempt<'_> {
         metadata.created_at =
             current.map_or_else(|| Some(self.parts.now()), |current| current.application.metadata.created_at);
         metadata.deleted_at = None;
+        if let Some(current) = current {
+            keep_suspension(&mut wanted.spec.sync, &current.application.spec.sync);
+        }
         wanted
+    }
+}
+
+/// A suspension outlives an apply: what a person stopped by hand at night is not let go on by the next pipeline. Only
+/// a resume ends it.
+fn keep_suspension(wanted: &mut Sync, current: &Sync) {
+    wanted.suspended |= current.suspended;
+    for cluster in &current.suspended_clusters {
+        if !wanted.suspended_clusters.contains(cluster) {
+            wanted.suspended_clusters.push(cluster.clone());
+        }
     }
 }
 

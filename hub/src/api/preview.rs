@@ -77,7 +77,12 @@ pub(super) async fn preview(
     rendered.await.map_err(|error| Error::Internal(format!("a rendering was broken off: {error}")))??;
     let mut warnings = warnings(application, &resolved.bundle);
     if clusters.is_empty() {
-        warnings.push("no cluster runs it as things are; nave explain says why".into());
+        warnings.push("no cluster runs it as things are; nave describe application says why".into());
+    }
+    let sync = &application.spec.sync;
+    if sync.suspended || !sync.suspended_clusters.is_empty() {
+        warnings
+            .push("it is suspended: nothing is written until nave resume, an apply does not end it".into());
     }
     warnings.extend(placement.problems.iter().cloned());
     Ok(Preview { placement, clusters, warnings })

@@ -3,7 +3,7 @@
 //! The world keeps one and changes it record by record; planners read it, and while they plan note in their own copy
 //! what they have given away. Cloning is cheap: the index is shared until a cluster joins or changes its labels.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nave_common::metadata::Labels;
@@ -90,12 +90,12 @@ pub struct Fleet {
 /// What is found by name and by label.
 #[derive(Debug, Clone, Default)]
 struct Index {
-    by_name: HashMap<ClusterName, usize>,
+    by_name: BTreeMap<ClusterName, usize>,
     /// By slot; see [`super::rank`].
     name_hashes: Vec<u64>,
     free_slots: Vec<usize>,
     /// The slots with each value of each label key, in no order that anything depends on.
-    by_label: HashMap<Arc<str>, BTreeMap<Arc<str>, Vec<usize>>>,
+    by_label: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Vec<usize>>>,
     present: Bits,
 }
 

@@ -38,6 +38,23 @@ async fn suspending_reaches_the_named_clusters_and_no_other() {
     assert_refused(admin.suspend_application(suspend(true, &["eu-9"])).await, Code::NotFound, "eu-9");
 }
 
+/// A pipeline's apply let go on what a person had stopped by hand.
+#[tokio::test]
+async fn an_apply_does_not_end_a_suspension() {
+    let hub = TestHub::start().await;
+    let mut admin = hub.admin().await;
+    apply(&mut admin, application("shop", &[config_map("a", "1")])).await;
+    let suspend =
+        v1::SuspendApplicationRequest { application: key("shop"), suspended: true, clusters: Vec::new() };
+    admin.suspend_application(suspend.clone()).await.unwrap();
+    let applied = apply(&mut admin, application("shop", &[config_map("a", "2")])).await;
+    assert!(applied.application.unwrap().spec.unwrap().sync.unwrap().suspended);
+    assert!(applied.warnings.iter().any(|warning| warning.contains("nave resume")), "{:?}", applied.warnings);
+    let resume = v1::SuspendApplicationRequest { suspended: false, ..suspend };
+    let resumed = admin.suspend_application(resume).await.unwrap().into_inner().application.unwrap();
+    assert!(!resumed.spec.unwrap().sync.unwrap().suspended);
+}
+
 #[tokio::test]
 async fn undo_goes_back_as_a_new_revision() {
     let hub = TestHub::start().await;

@@ -1,3 +1,5 @@
+//! Tests of the plan: what is written, pruned, kept and released, and the properties that hold of all plans.
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;

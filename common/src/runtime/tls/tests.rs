@@ -1,3 +1,5 @@
+//! Tests of TLS: handshakes in memory between clients and servers of one authority and of others.
+
 use std::sync::Arc;
 use std::time::Duration;
 
