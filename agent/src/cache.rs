@@ -4,17 +4,21 @@
 //! had. A damaged file is said and skipped, never read as "nothing is wanted": what is not known is not touched.
 
 use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nave_common::assignment::{Assignment, Desired, Generation};
 use nave_common::digest::Digest;
 use nave_common::name::ApplicationKey;
 use nave_common::runtime::files;
 
-/// The agent's folder of assignments and bundles. All methods block on the disk.
+/// The agent's folder of assignments and bundles, locked for as long as one of these lives: a second agent in it would
+/// fight the first over its cluster. All methods block on the disk.
 #[derive(Debug, Clone)]
 pub struct Cache {
+    _lock: Arc<File>,
     assignments: PathBuf,
     bundles: PathBuf,
     generation: PathBuf,
@@ -22,7 +26,7 @@ pub struct Cache {
 
 /// What a cache could not do.
 #[derive(Debug, thiserror::Error)]
-#[error("the agent's cache cannot {doing} {}: {source}; check the disk and the folder's owner", path.display())]
+#[error("the agent's cache cannot {doing} {}: {source}", path.display())]
 pub struct Error {
     doing: &'static str,
     path: PathBuf,
@@ -44,14 +48,16 @@ impl Cache {
     /// Opens the folder, making it where it is missing, and reads everything.
     ///
     /// # Errors
-    /// Where the folder cannot be made or listed.
+    /// Where the folder cannot be made or listed, or another agent uses it.
     pub fn open(folder: &Path) -> Result<(Self, Contents), Error> {
+        files::create_private_dir(folder).map_err(|error| failed("make the folder", folder, error))?;
         let cache = Self {
+            _lock: Arc::new(lock(&folder.join("lock"))?),
             assignments: folder.join("assignments"),
             bundles: folder.join("bundles"),
             generation: folder.join("generation.json"),
         };
-        for dir in [folder, &cache.assignments, &cache.bundles] {
+        for dir in [&cache.assignments, &cache.bundles] {
             files::create_private_dir(dir).map_err(|error| failed("make the folder", dir, error))?;
         }
         let mut contents = Contents::default();
@@ -142,6 +148,19 @@ impl Cache {
     }
 }
 
+fn lock(path: &Path) -> Result<File, Error> {
+    let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
+    let file = open.map_err(|error| failed("lock", path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let held = io::Error::other("another agent uses this folder; stop that one first");
+            Err(failed("lock", path, held))
+        }
+        Err(TryLockError::Error(error)) => Err(failed("lock", path, error)),
+    }
+}
+
 fn failed(doing: &'static str, path: &Path, source: io::Error) -> Error {
     Error { doing, path: path.to_owned(), source }
 }
@@ -192,9 +211,21 @@ mod tests {
         cache.put(&removal("cart", 5)).unwrap();
         cache.forget(&"cart".parse().unwrap()).unwrap();
         cache.put_generation(Generation { term: 1, counter: 9 }).unwrap();
+        drop(cache);
         let (_, contents) = Cache::open(folder.path()).unwrap();
         assert_eq!(contents.assignments, [removal("shop", 7)]);
         assert_eq!(contents.generation.counter, 9);
+    }
+
+    /// Two agents in one folder took turns at one cluster and at one name on the hub.
+    #[test]
+    fn a_second_agent_is_kept_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Cache::open(folder.path()).unwrap();
+        let second = Cache::open(folder.path()).unwrap_err().to_string();
+        assert!(second.contains("stop that one first"), "{second}");
+        drop(first);
+        assert!(Cache::open(folder.path()).is_ok());
     }
 
     #[test]
@@ -202,6 +233,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (cache, _) = Cache::open(folder.path()).unwrap();
         cache.put(&removal("shop", 7)).unwrap();
+        drop(cache);
         std::fs::write(folder.path().join("assignments/default.cart.json"), "{\"appl").unwrap();
         let (_, contents) = Cache::open(folder.path()).unwrap();
         assert_eq!(contents.assignments.len(), 1);

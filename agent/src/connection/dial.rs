@@ -49,7 +49,7 @@ pub async fn connect_any(addresses: &[String], credentials: &Credentials) -> Res
     for address in addresses {
         match connect(address, credentials).await {
             Ok(channel) => return Ok(channel),
-            Err(error) => reasons.push(format!("{address}: {}", with_sources(&error))),
+            Err(error) => reasons.push(format!("{address}: {}", explained(&with_sources(&error)))),
         }
     }
     if reasons.is_empty() {
@@ -70,6 +70,17 @@ async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, to
         .initial_connection_window_size(WINDOW_BYTES)
         .connect()
         .await
+}
+
+/// A refused certificate, in words on which a person can act.
+fn explained(reason: &str) -> String {
+    if ["UnknownIssuer", "BadSignature"].iter().any(|word| reason.contains(word)) {
+        return format!(
+            "{reason}: this is not the hub with which this agent enrolled; to enrol with it, stop the agent and remove \
+             its data folder"
+        );
+    }
+    reason.to_owned()
 }
 
 /// An error with its causes: tonic says only "transport error" at the top.
