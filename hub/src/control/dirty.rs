@@ -43,7 +43,7 @@ impl Seen {
         Self {
             record: entry.record.sequence,
             liveness: entry.observed.liveness,
-            allocatable: entry.observed.observation.as_ref().map(|observation| observation.allocatable),
+            allocatable: entry.observed.allocatable(),
         }
     }
 

@@ -369,6 +369,24 @@ async fn room_that_is_said_or_freed_places_what_waited() {
 }
 
 #[tokio::test]
+async fn a_cluster_whose_nodes_are_not_counted_yet_counts_as_roomy() {
+    let mut scene = Scene::new().await;
+    scene.join("eu-1", json!({})).await;
+    let eu: ClusterName = "eu-1".parse().unwrap();
+    scene.world.observe(&eu, Vec::new(), true, Some(ClusterObservation::default()));
+    let pod = json!([{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers":
+        [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "500m"}}}]}}]);
+    scene.apply(json!({}), pod).await;
+    scene.until_told("+eu-1@1").await;
+    assert!(!scene.events().iter().any(|event| event.contains("room")), "{:?}", scene.events());
+    // Nodes that are there and not ready do have nothing to give.
+    let none_ready = ClusterObservation { node_count: 3, ..ClusterObservation::default() };
+    scene.world.observe(&eu, Vec::new(), true, Some(none_ready));
+    let free = scene.world.read(|state| state.fleet().find(&eu).unwrap().free());
+    assert_eq!(free, Some(Resources::default()));
+}
+
+#[tokio::test]
 async fn ten_thousand_clusters_are_told_in_one_generation() {
     let mut scene = Scene::new().await;
     let names: Vec<String> = (0..10_000).map(|n| format!("c{n}")).collect();

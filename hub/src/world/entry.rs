@@ -45,6 +45,17 @@ pub struct Observed {
     pub(super) beat: Arc<Beat>,
 }
 
+impl Observed {
+    /// What the cluster has to give; `None` while that is not known: an agent that has not counted its nodes yet says
+    /// that there is nothing of anything.
+    #[must_use]
+    pub fn allocatable(&self) -> Option<Resources> {
+        let seen = self.observation.as_ref()?;
+        let is_counted = seen.node_count > 0 || seen.allocatable != Resources::default();
+        is_counted.then_some(seen.allocatable)
+    }
+}
+
 /// One application in one cluster: what is wanted, and what is seen.
 #[derive(Debug, Clone)]
 pub struct AssignmentEntry {

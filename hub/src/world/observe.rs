@@ -54,11 +54,11 @@ impl State {
         if entry.observed.observation.as_deref() == Some(&observation) {
             return;
         }
-        let allocatable = Some(observation.allocatable);
+        entry.observed.observation = Some(Arc::new(observation));
+        let allocatable = entry.observed.allocatable();
         if fleet.find(name).is_some_and(|candidate| candidate.allocatable != allocatable) {
             Arc::make_mut(fleet).update(name, |candidate| *candidate.allocatable = allocatable);
         }
-        entry.observed.observation = Some(Arc::new(observation));
         effects.push(Effect::Cluster(name.clone()));
     }
 

@@ -249,7 +249,7 @@ impl State {
             taints: record.value.spec.taints.as_slice().into(),
             weight: record.value.spec.weight.unwrap_or(DEFAULT_WEIGHT),
             liveness: observed.liveness,
-            allocatable: observed.observation.as_ref().map(|seen| seen.allocatable),
+            allocatable: observed.allocatable(),
             requested: load.fold(Resources::default(), |sum, entry| sum.plus(entry.counted)),
             name: name.clone(),
         });
@@ -332,7 +332,7 @@ impl State {
             mine.observed = entry.observed.clone();
             Arc::make_mut(fleet).update(name, |candidate| {
                 *candidate.liveness = entry.observed.liveness;
-                *candidate.allocatable = entry.observed.observation.as_ref().map(|seen| seen.allocatable);
+                *candidate.allocatable = entry.observed.allocatable();
             });
         }
         for (name, entries) in &before.by_cluster {
