@@ -60,7 +60,7 @@ pub async fn kube_client(kubeconfig: Option<&Path>) -> anyhow::Result<kube::Clie
     };
     // A watch may be quiet for long; every other request has a timeout of its own.
     config.read_timeout = None;
-    kube::Client::try_from(config).context("cannot make a client of the cluster")
+    crate::api::connect::client(config).context("cannot make a client of the cluster")
 }
 
 /// The UID of the namespace kube-system: what tells this cluster from every other.

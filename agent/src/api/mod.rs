@@ -6,6 +6,7 @@
 //!
 //! Nothing here retries or decides; one call is one request.
 
+pub mod connect;
 pub mod error;
 pub mod list;
 pub mod mask;

@@ -161,12 +161,19 @@ pub fn is_autoscaler(manager: &str) -> bool {
     manager == "kube-controller-manager" || manager.contains("autoscaler") || manager.contains("keda")
 }
 
+/// The hash of the empty text.
+pub const HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// The hash under which a path is remembered (FNV-1a, 64 bits).
 #[must_use]
 pub fn hash(path: &str) -> u64 {
-    path.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    hash_on(HASH_START, path)
+}
+
+/// The hash of a text that goes on with `more`.
+#[must_use]
+pub fn hash_on(hash: u64, more: &str) -> u64 {
+    more.bytes().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// Adds one path to a digest. `shared` is asked for a value that is a map or a list: a manager that owns `{}` owns only

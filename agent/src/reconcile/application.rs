@@ -21,6 +21,9 @@ use crate::apply::plan::Unresolved;
 use crate::inventory::store::Saved;
 use crate::work::Work;
 
+/// The namespace of objects that name none, where the application names none either.
+const DEFAULT_NAMESPACE: &str = "default";
+
 /// What is known of what was applied before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Past {
@@ -105,6 +108,8 @@ pub struct Application {
     pub work: Option<Arc<Work>>,
     /// The digests of the rendering's manifests.
     pub digests: Vec<Digest>,
+    /// Whether the work wants the same objects as the work before it, by the same rules.
+    pub same_objects: bool,
     /// Its objects: wanted, or held by the inventory.
     pub objects: BTreeMap<Arc<ObjectKey>, Object>,
     /// Manifests of unknown kinds.
@@ -148,6 +153,7 @@ impl Application {
             holder,
             work: None,
             digests: Vec::new(),
+            same_objects: false,
             objects: BTreeMap::new(),
             unresolved: Vec::new(),
             generation: Generation::default(),
@@ -188,6 +194,13 @@ impl Application {
             .as_ref()
             .and_then(|work| work.rendering.as_ref())
             .map_or(&[][..], |rendering| &rendering.manifests)
+    }
+
+    /// The namespace of manifests that name none.
+    #[must_use]
+    pub fn default_namespace(&self) -> &str {
+        let run = self.work.as_ref().and_then(|work| work.run());
+        run.and_then(|run| run.namespace.as_ref()).map_or(DEFAULT_NAMESPACE, |namespace| namespace.as_str())
     }
 
     /// The manifest of an object, if it is wanted.

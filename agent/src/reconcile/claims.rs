@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use nave_common::manifest::ObjectKey;
 
-use crate::ownership::hash;
+use crate::ownership::{HASH_START, hash_on};
 
 /// A short number for an application, as long as the process lives.
 pub type Holder = u32;
 
-/// The index. It knows names without namespaces, so what it finds is to be looked at more closely.
+/// The index. It goes by hashes, so what it finds is to be looked at more closely.
 #[derive(Debug, Default)]
 pub struct Claims {
     holders: HashMap<u64, Vec<Holder>>,
@@ -18,9 +18,20 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Replaces what an application has to do with.
-    pub fn set<'a>(&mut self, holder: Holder, keys: impl Iterator<Item = &'a ObjectKey>) {
-        let mut hashes: Vec<_> = keys.map(name_hash).collect();
+    /// Replaces what an application has to do with: objects that it holds, and manifests whose kind may have namespaces
+    /// or not, where `namespace` is the one of those that name none.
+    pub fn set<'a>(
+        &mut self,
+        holder: Holder,
+        held: impl Iterator<Item = &'a ObjectKey>,
+        manifests: impl Iterator<Item = &'a ObjectKey>,
+        namespace: &str,
+    ) {
+        let mut hashes: Vec<_> = held.map(|key| key_hash(key, key.namespace.as_deref())).collect();
+        for key in manifests {
+            hashes.push(key_hash(key, None));
+            hashes.push(key_hash(key, Some(key.namespace.as_deref().unwrap_or(namespace))));
+        }
         hashes.sort_unstable();
         hashes.dedup();
         hashes.shrink_to_fit();
@@ -45,14 +56,25 @@ impl Claims {
         }
     }
 
+    /// Forgets an application.
+    pub fn forget(&mut self, holder: Holder) {
+        self.set(holder, std::iter::empty(), std::iter::empty(), "");
+    }
+
     /// The other applications that may have to do with an object.
     pub fn others(&self, holder: Holder, key: &ObjectKey) -> impl Iterator<Item = Holder> {
-        self.holders.get(&name_hash(key)).into_iter().flatten().copied().filter(move |other| *other != holder)
+        self.holders
+            .get(&key_hash(key, key.namespace.as_deref()))
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(move |other| *other != holder)
     }
 }
 
-fn name_hash(key: &ObjectKey) -> u64 {
-    hash(&format!("{}/{}/{}", key.group, key.kind, key.name))
+fn key_hash(key: &ObjectKey, namespace: Option<&str>) -> u64 {
+    let parts = [&key.group, "/", &key.kind, "/", namespace.unwrap_or_default(), "/", &key.name];
+    parts.into_iter().fold(HASH_START, |hash, part| hash_on(hash, part))
 }
 
 #[cfg(test)]
@@ -67,14 +89,22 @@ mod tests {
             namespace: namespace.map(str::to_owned),
             name: name.into(),
         };
+        let none = std::iter::empty;
         let mut claims = Claims::default();
-        claims.set(1, [key("a", None), key("b", None)].iter());
-        claims.set(2, [key("a", Some("x"))].iter());
-        let others = |claims: &Claims, name: &str| claims.others(1, &key(name, None)).collect::<Vec<_>>();
-        assert_eq!(others(&claims, "a"), [2]);
+        claims.set(1, [key("a", Some("x")), key("b", Some("x"))].iter(), none(), "");
+        claims.set(2, none(), [key("a", None)].iter(), "x");
+        claims.set(3, none(), [key("a", None)].iter(), "y");
+        let others =
+            |claims: &Claims, name: &str| claims.others(1, &key(name, Some("x"))).collect::<Vec<_>>();
+        assert_eq!(others(&claims, "a"), [2], "the one whose manifest is for the same namespace");
         assert!(others(&claims, "b").is_empty());
-        claims.set(2, std::iter::empty());
+        assert_eq!(
+            claims.others(1, &key("a", None)).collect::<Vec<_>>(),
+            [2, 3],
+            "the kind may have no namespaces"
+        );
+        claims.forget(2);
         assert!(others(&claims, "a").is_empty());
-        assert_eq!(claims.others(2, &key("a", None)).collect::<Vec<_>>(), [1]);
+        assert_eq!(claims.others(2, &key("a", Some("x"))).collect::<Vec<_>>(), [1]);
     }
 }

@@ -181,9 +181,7 @@ impl Reconciler {
             application.record.saved = saved;
             application.generation = found.inventory.generation;
             application.remember(found.inventory.objects, now);
-            let (holder, keys) =
-                (application.holder, application.objects.keys().cloned().collect::<Vec<_>>());
-            self.claims.set(holder, keys.iter().map(AsRef::as_ref));
+            self.claim(&key);
         }
         for key in unreadable {
             tracing::warn!(application = %key, "its inventory cannot be read; what it held will be looked for");

@@ -82,7 +82,7 @@ impl Reconciler {
             known.assignment.desired == work.assignment.desired && application.refusal.is_none()
         });
         let generation = work.assignment.generation;
-        application.work = Some(Arc::clone(work));
+        let before = application.work.replace(Arc::clone(work));
         application.refusal = (generation < application.generation).then(|| {
             format!(
                 "generation {generation} is refused: this cluster has acted on generation {} already",
@@ -103,7 +103,7 @@ impl Reconciler {
             self.tell(key);
             return false;
         }
-        application_changed(self.application(key, past));
+        application_changed(self.application(key, past), before.as_deref());
         true
     }
 
@@ -121,7 +121,7 @@ impl Reconciler {
         application.applied = None;
         if application.objects.values().all(|object| object.entry.is_none() && !object.busy) {
             let holder = application.holder;
-            self.claims.set(holder, std::iter::empty());
+            self.claims.forget(holder);
             self.holders.remove(&holder);
             self.applications.remove(key);
         }
@@ -130,6 +130,10 @@ impl Reconciler {
     /// Begins with new work: what it must know first is found out, then it is planned.
     pub(super) fn begin(&mut self, key: &ApplicationKey) {
         self.tell(key);
+        if self.applications.get_mut(key).is_some_and(only_contents_changed) {
+            self.requeue_changed(key);
+            return;
+        }
         self.claim(key);
         let Some(application) = self.applications.get(key) else { return };
         if application.past == Past::Unknown {
@@ -144,6 +148,22 @@ impl Reconciler {
         } else {
             self.replan(key, true);
         }
+    }
+
+    /// Puts what differs from what is wanted into the queue, where the plan is as before.
+    fn requeue_changed(&mut self, key: &ApplicationKey) {
+        let Some(application) = self.applications.get_mut(key) else { return };
+        let now = Instant::now();
+        application.pass_since = Some(now);
+        for (key, object) in &mut application.objects {
+            object.failures = 0;
+            object.paused_until = None;
+            if matches!(object.need(), Need::Apply(_)) && !object.busy {
+                application.queue.push_ranked(object.rank, Arc::clone(key));
+            }
+        }
+        self.wakes.add(now + PASS_GRACE, Wake::Pass(key.clone()));
+        self.activate(key);
     }
 
     /// Asks for the kinds that are not known. Whether there is something to ask.
@@ -179,11 +199,11 @@ impl Reconciler {
     }
 
     /// Tells the index what an application has to do with.
-    fn claim(&mut self, key: &ApplicationKey) {
+    pub(super) fn claim(&mut self, key: &ApplicationKey) {
         let Some(application) = self.applications.get(key) else { return };
         let wanted = application.manifests().iter().map(Manifest::key);
         let held = application.objects.keys().map(AsRef::as_ref);
-        self.claims.set(application.holder, wanted.chain(held));
+        self.claims.set(application.holder, held, wanted, application.default_namespace());
     }
 
     /// Plans an application anew and fills its queue. `fresh` where what is wanted has changed, so that what failed or
@@ -243,12 +263,7 @@ impl Reconciler {
     }
 
     fn resolve(&self, application: &Application) -> Resolved {
-        let namespace = application
-            .work
-            .as_ref()
-            .and_then(|work| work.run())
-            .and_then(|run| run.namespace.as_ref())
-            .map(|namespace| namespace.as_str());
+        let namespace = application.default_namespace();
         resolve::resolve(application.manifests(), &application.digests, namespace, |gvk| {
             self.discovery.known(gvk)
         })
@@ -419,17 +434,70 @@ impl Reconciler {
 }
 
 /// What follows from new work for the application's own state.
-fn application_changed(application: &mut Application) {
-    application.digests = application.manifests().iter().map(Manifest::digest).collect();
+fn application_changed(application: &mut Application, before: Option<&Work>) {
+    let known =
+        before.and_then(|work| work.rendering.as_ref()).map_or(&[][..], |rendering| &rendering.manifests);
+    // To compare is cheaper than to take a digest, and most of a new revision is as before.
+    let digest_of = |(index, manifest): (usize, &Manifest)| match known.get(index) {
+        Some(same) if same == manifest => application.digests.get(index).copied(),
+        _ => None,
+    };
+    let digests = application.manifests().iter().enumerate();
+    let digests = digests.map(|it| digest_of(it).unwrap_or_else(|| it.1.digest())).collect();
+    application.digests = digests;
+    application.same_objects = match (before, application.work.as_deref()) {
+        (Some(before), Some(after)) => have_same_objects(before, after),
+        _ => false,
+    };
     application.removed = false;
     application.left_behind.clear();
     application.discovering.failures = 0;
 }
 
+/// Whether new work wants the very same objects, kept by the same rules, and only differs in what is in them. Then it is
+/// put into the objects, and nothing has to be planned.
+fn only_contents_changed(application: &mut Application) -> bool {
+    let settled = application.past == Past::Known
+        && application.unresolved.is_empty()
+        && !application.discovering.busy
+        && !application.is_suspended()
+        && application.same_objects
+        && application.objects.values().all(|object| {
+            matches!(object.role, Role::Keep | Role::Share) && object.wanted.is_some() && !object.awaits_kind
+        });
+    if !settled {
+        return false;
+    }
+    let digests = &application.digests;
+    for object in application.objects.values_mut() {
+        if let Some(wanted) = &mut object.wanted
+            && let Some(digest) = usize::try_from(wanted.index).ok().and_then(|index| digests.get(index))
+        {
+            wanted.digest = *digest;
+        }
+    }
+    true
+}
+
+/// Whether two assignments name the same objects in the same order, and keep them by the same rules.
+fn have_same_objects(before: &Work, after: &Work) -> bool {
+    let (Some(run_before), Some(run_after)) = (before.run(), after.run()) else { return false };
+    let (Some(before), Some(after)) = (&before.rendering, &after.rendering) else { return false };
+    run_before.sync == run_after.sync
+        && run_before.namespace == run_after.namespace
+        && run_before.create_namespace == run_after.create_namespace
+        && before.manifests.len() == after.manifests.len()
+        && before
+            .manifests
+            .iter()
+            .zip(&after.manifests)
+            .all(|(before, after)| before.key() == after.key() && before.api_version() == after.api_version())
+}
+
 /// What `other` has to do with the object `key`.
 fn rival_of(other: &Application, key: &ObjectKey) -> Option<Rival> {
     let held = other.objects.get(key).and_then(|object| object.entry.clone());
-    let default = other.work.as_ref().and_then(|work| work.run()).and_then(|run| run.namespace.clone());
+    let default = other.default_namespace();
     let wants_by_manifest = || {
         other.refusal.is_none()
             && other.manifests().iter().any(|manifest| {
@@ -439,7 +507,7 @@ fn rival_of(other: &Application, key: &ObjectKey) -> Option<Rival> {
                     && wanted.name == key.name
                     && key.namespace.as_ref().is_none_or(|namespace| match &wanted.namespace {
                         Some(wanted) => wanted == namespace,
-                        None => default.as_ref().map_or("default", |default| default.as_str()) == namespace,
+                        None => default == namespace,
                     })
             })
     };

@@ -1,6 +1,6 @@
 //! From manifests to objects of known kinds: which namespace each gets, and which kinds are not known. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use nave_common::digest::Digest;
@@ -10,9 +10,6 @@ use super::object::Wanted;
 use crate::api::{Gvk, Resource};
 use crate::apply::order;
 use crate::apply::plan::Unresolved;
-
-/// The namespace of objects that name none, where the application names none either.
-const DEFAULT_NAMESPACE: &str = "default";
 
 /// One object as it is wanted, and its kind.
 #[derive(Debug, Clone)]
@@ -34,22 +31,29 @@ pub struct Resolved {
     pub unresolved: Vec<Unresolved>,
 }
 
-/// Finds the kind of each manifest. `digests` are theirs, in the same order.
+/// Finds the kind of each manifest, and its namespace: `namespace` where it names none. `digests` are theirs, in the
+/// same order.
 #[must_use]
 pub fn resolve(
     manifests: &[Manifest],
     digests: &[Digest],
-    namespace: Option<&str>,
+    namespace: &str,
     known: impl Fn(&Gvk) -> Option<Arc<Resource>>,
 ) -> Resolved {
     let defined = definitions(manifests);
     let mut resolved = Resolved::default();
+    let mut kinds: HashMap<(&str, &str), (Gvk, Option<Arc<Resource>>)> = HashMap::new();
     for ((index, manifest), digest) in (0_u32..).zip(manifests).zip(digests) {
-        let gvk = Gvk::new(manifest.api_version(), &manifest.key().kind);
-        let served = known(&gvk);
+        let named = (manifest.api_version(), manifest.key().kind.as_str());
+        let (gvk, served) = kinds.entry(named).or_insert_with(|| {
+            let gvk = Gvk::new(named.0, named.1);
+            let served = known(&gvk);
+            (gvk, served)
+        });
+        let served = served.clone();
         let awaits_kind = served.is_none();
-        let Some(resource) = served.or_else(|| defined.get(&gvk).cloned()) else {
-            let reason = unknown_kind(&gvk);
+        let Some(resource) = served.or_else(|| defined.get(gvk).cloned()) else {
+            let reason = unknown_kind(gvk);
             resolved.unresolved.push(Unresolved { index, reason, key: manifest.key().clone() });
             continue;
         };
@@ -66,10 +70,9 @@ pub fn resolve(
 }
 
 /// The key that an object gets in the cluster.
-fn place(key: &ObjectKey, resource: &Resource, namespace: Option<&str>) -> ObjectKey {
-    let namespace = resource
-        .namespaced
-        .then(|| key.namespace.clone().unwrap_or_else(|| namespace.unwrap_or(DEFAULT_NAMESPACE).to_owned()));
+fn place(key: &ObjectKey, resource: &Resource, namespace: &str) -> ObjectKey {
+    let namespace =
+        resource.namespaced.then(|| key.namespace.clone().unwrap_or_else(|| namespace.to_owned()));
     ObjectKey { namespace, ..key.clone() }
 }
 
@@ -153,9 +156,9 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b", "namespace": "x"}});
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
         let (manifests, digests) = manifests(&[config_map, elsewhere, namespace]);
-        let resolved = resolve(&manifests, &digests, Some("shop"), known);
+        let resolved = resolve(&manifests, &digests, "shop", known);
         assert_eq!(names(&resolved), ["ConfigMap shop/a", "ConfigMap x/b", "Namespace shop"]);
-        let resolved = resolve(&manifests, &digests, None, known);
+        let resolved = resolve(&manifests, &digests, "default", known);
         assert_eq!(names(&resolved), ["ConfigMap default/a", "ConfigMap x/b", "Namespace shop"]);
     }
 
@@ -167,7 +170,7 @@ mod tests {
         let database = json!({"apiVersion": "example.com/v1", "kind": "Database", "metadata": {"name": "a"}});
         let other = json!({"apiVersion": "example.com/v1", "kind": "Queue", "metadata": {"name": "a"}});
         let (manifests, digests) = manifests(&[definition, database, other]);
-        let resolved = resolve(&manifests, &digests, None, known);
+        let resolved = resolve(&manifests, &digests, "default", known);
         let database = resolved.targets.iter().find(|(key, _)| key.kind == "Database").unwrap();
         assert_eq!(database.0.namespace.as_deref(), Some("default"));
         assert!(database.1.awaits_kind);
@@ -181,7 +184,7 @@ mod tests {
         let mut same = config_map.clone();
         same["metadata"]["namespace"] = "default".into();
         let (manifests, digests) = manifests(&[config_map, same]);
-        let resolved = resolve(&manifests, &digests, None, known);
+        let resolved = resolve(&manifests, &digests, "default", known);
         assert_eq!((resolved.targets.len(), resolved.unresolved.len()), (1, 1));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nave_common::health::{Health, HealthReport};
+use nave_common::health::Health;
 use nave_common::manifest::ObjectKey;
 use nave_common::status::{AssignmentStatus, MAX_REPORTED_OBJECTS, ObjectStatus, SyncState};
 use nave_common::time::{HumanDuration, Timestamp};
@@ -18,34 +18,37 @@ const STEPS: [u64; 10] = [60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 8
 #[must_use]
 pub fn status(application: &Application, blind: &[String], now: Timestamp) -> Option<AssignmentStatus> {
     let work = application.work.as_ref()?;
-    let shown = application.objects.iter().filter(|(_, object)| object.role != Role::Share);
-    // What stays though it is no longer wanted is shown, and does not count for the whole.
-    let (kept, counted): (Vec<_>, Vec<_>) =
-        shown.partition(|(_, object)| matches!(object.role, Role::Retain(_)));
-    let show = |(key, object): (&Arc<ObjectKey>, &Object)| object_status(application, key, object, now);
-    let mut objects: Vec<_> = counted.into_iter().map(show).collect();
-    objects.extend(application.unresolved.iter().map(|unresolved| ObjectStatus {
-        object: unresolved.key.clone(),
+    let mut lines: Vec<Line<'_>> =
+        application.objects.iter().filter_map(|it| line(application, it)).collect();
+    lines.extend(application.unresolved.iter().map(|unresolved| Line {
+        key: &unresolved.key,
+        object: None,
         sync: SyncState::Failed,
         health: Health::Missing,
-        reason: unresolved.reason.clone(),
-        since: Some(application.since),
+        why: Some(&unresolved.reason),
+        counts: true,
     }));
-    let object_count = u32::try_from(objects.len()).unwrap_or(u32::MAX);
-    let healthy = objects.iter().filter(|object| object.health == Health::Healthy).count();
-    let (sync, why) = worst_sync(application, &objects);
-    let worst = objects.iter().max_by_key(|object| object.health);
-    let health = worst.map_or(Health::Healthy, |object| object.health);
-    let mut reason = reason(application, blind, sync, why, worst);
+    let counted = || lines.iter().filter(|line| line.counts);
+    let object_count = u32::try_from(counted().count()).unwrap_or(u32::MAX);
+    let healthy = counted().filter(|line| line.health == Health::Healthy).count();
+    let worst =
+        counted().max_by(|left, right| left.health.cmp(&right.health).then_with(|| right.key.cmp(left.key)));
+    let health = worst.map_or(Health::Healthy, |line| line.health);
+    let worst = worst.filter(|line| line.health != Health::Healthy).map(|line| line.show(application, now));
+    let least_synced =
+        counted().max_by(|left, right| left.sync.cmp(&right.sync).then_with(|| right.key.cmp(left.key)));
+    let least_synced = least_synced.map(|line| line.show(application, now));
+    let (sync, why) = worst_sync(application, least_synced.as_ref());
+    let mut reason = reason(application, blind, sync, why, worst.as_ref());
     if reason.is_empty() && application.removed && !application.left_behind.is_empty() {
         reason = application.left_behind.join("; ");
     }
-    objects.extend(kept.into_iter().map(show));
-    objects.retain(|object| object.sync != SyncState::Synced || object.health != Health::Healthy);
-    objects.sort_by(|left, right| {
-        (right.sync, right.health).cmp(&(left.sync, left.health)).then_with(|| left.object.cmp(&right.object))
+    lines.retain(|line| line.sync != SyncState::Synced || line.health != Health::Healthy);
+    lines.sort_by(|left, right| {
+        (right.sync, right.health).cmp(&(left.sync, left.health)).then_with(|| left.key.cmp(right.key))
     });
-    objects.truncate(MAX_REPORTED_OBJECTS);
+    lines.truncate(MAX_REPORTED_OBJECTS);
+    let objects = lines.iter().map(|line| line.show(application, now)).collect();
     Some(AssignmentStatus {
         application: application.key.clone(),
         generation: work.assignment.generation,
@@ -62,7 +65,107 @@ pub fn status(application: &Application, blind: &[String], now: Timestamp) -> Op
     })
 }
 
-fn worst_sync(application: &Application, objects: &[ObjectStatus]) -> (SyncState, Option<String>) {
+/// One object as it will be shown; its words are made only for those that are.
+struct Line<'a> {
+    key: &'a ObjectKey,
+    object: Option<&'a Object>,
+    sync: SyncState,
+    health: Health,
+    why: Option<&'a str>,
+    /// Whether it counts for the whole: what stays though it is no longer wanted does not.
+    counts: bool,
+}
+
+fn line<'a>(application: &Application, (key, object): (&'a Arc<ObjectKey>, &'a Object)) -> Option<Line<'a>> {
+    if object.role == Role::Share {
+        return None;
+    }
+    let (sync, why) = sync_of(application, object);
+    let counts = !matches!(object.role, Role::Retain(_));
+    Some(Line { key, object: Some(object), sync, health: health_of(object), why, counts })
+}
+
+impl Line<'_> {
+    fn show(&self, application: &Application, now: Timestamp) -> ObjectStatus {
+        let reason = match (self.why, self.object) {
+            (Some(why), _) => why.to_owned(),
+            (None, Some(object)) => health_reason(object, now),
+            (None, None) => String::new(),
+        };
+        let since = match self.object {
+            Some(object) => object.problem.as_ref().map_or(object.health_since, |problem| problem.since),
+            None => application.since,
+        };
+        ObjectStatus {
+            object: self.key.clone(),
+            sync: self.sync,
+            health: self.health,
+            reason,
+            since: Some(since),
+        }
+    }
+}
+
+fn health_reason(object: &Object, now: Timestamp) -> String {
+    if let Role::HandOver(to) = &object.role {
+        return format!("application {to} takes it over");
+    }
+    let Some(health) = object.health.as_ref().filter(|_| object.live != Live::Absent) else {
+        return String::new();
+    };
+    let mut reason = health.reason.clone();
+    if health.health != Health::Healthy && !reason.is_empty() {
+        reason.push_str(&for_how_long(now.since(object.health_since)));
+        if let Some(diagnosis) = &object.diagnosis {
+            reason.push_str(": ");
+            reason.push_str(diagnosis);
+        }
+    }
+    reason
+}
+
+fn health_of(object: &Object) -> Health {
+    let leaving = matches!(object.role, Role::Retain(_) | Role::HandOver(_));
+    let is_made = object.entry.as_ref().is_some_and(|entry| entry.uid.is_some());
+    match (&object.live, &object.health) {
+        (_, None) if leaving => Health::Unknown,
+        (Live::Absent, _) => Health::Missing,
+        (_, Some(health)) => health.health,
+        (Live::Unknown, None) if is_made => Health::Unknown,
+        (_, None) => Health::Missing,
+    }
+}
+
+/// Why nothing is written to an object that a person has annotated.
+const SUSPENDED: &str = "nothing is written to it: it has the annotation nave.dev/suspend: \"true\"";
+
+fn sync_of<'a>(application: &Application, object: &'a Object) -> (SyncState, Option<&'a str>) {
+    if let Role::Retain(why) = &object.role {
+        return (SyncState::Suspended, Some(why));
+    }
+    if matches!(object.role, Role::HandOver(_)) {
+        return (SyncState::Syncing, None);
+    }
+    if let Some(problem) = &object.problem {
+        return (problem.sync, Some(&problem.reason));
+    }
+    if object.is_suspended() {
+        return (SyncState::Suspended, Some(SUSPENDED));
+    }
+    match object.need() {
+        Need::Nothing if !object.busy => (SyncState::Synced, None),
+        Need::Wait if object.awaits_kind => {
+            (SyncState::Syncing, Some("it waits until its CustomResourceDefinition is established"))
+        }
+        // Not seen yet since the agent started: nothing says that it is not as it was left.
+        Need::Wait if object.live == Live::Unknown => (SyncState::Syncing, None),
+        Need::Wait => (SyncState::Syncing, Some("someone deletes it; it is made again once it is gone")),
+        _ if application.is_suspended() => (SyncState::Suspended, None),
+        _ => (SyncState::Syncing, None),
+    }
+}
+
+fn worst_sync(application: &Application, object: Option<&ObjectStatus>) -> (SyncState, Option<String>) {
     if let Some(refusal) = &application.refusal {
         return (SyncState::OutOfSync, Some(refusal.clone()));
     }
@@ -82,14 +185,11 @@ fn worst_sync(application: &Application, objects: &[ObjectStatus]) -> (SyncState
         let why = "looking for what was applied before, because its inventory is not there".to_owned();
         return (SyncState::Syncing, Some(why));
     }
-    let mut worst = (SyncState::Synced, None);
-    for object in objects {
-        if object.sync <= worst.0 {
-            continue;
-        }
-        let why = if object.reason.is_empty() { object.sync.to_string() } else { object.reason.clone() };
-        worst = (object.sync, Some(format!("{}: {why}", object.object)));
-    }
+    let mut worst = match object.filter(|object| object.sync > SyncState::Synced) {
+        Some(object) if object.reason.is_empty() => (object.sync, None),
+        Some(object) => (object.sync, Some(format!("{}: {}", object.object, object.reason))),
+        None => (SyncState::Synced, None),
+    };
     if let Some(problem) = &application.record.problem {
         let why = format!("the inventory cannot be written, so nothing new is made: {problem}");
         worst = worst.max((SyncState::Failed, Some(why)));
@@ -125,71 +225,6 @@ fn reason(
         return format!("changes cannot be seen at the moment: {}", blind.join("; "));
     }
     String::new()
-}
-
-fn object_status(
-    application: &Application,
-    key: &ObjectKey,
-    object: &Object,
-    now: Timestamp,
-) -> ObjectStatus {
-    let (sync, why) = sync_of(application, object);
-    let health = health_of(object);
-    let reason = why.unwrap_or_else(|| {
-        let mut reason = health.reason.clone();
-        if health.health != Health::Healthy && !reason.is_empty() {
-            reason.push_str(&for_how_long(now.since(object.health_since)));
-            if let Some(diagnosis) = &object.diagnosis {
-                reason.push_str(": ");
-                reason.push_str(diagnosis);
-            }
-        }
-        reason
-    });
-    let since = object.problem.as_ref().map_or(object.health_since, |problem| problem.since);
-    ObjectStatus { object: key.clone(), sync, health: health.health, reason, since: Some(since) }
-}
-
-fn health_of(object: &Object) -> HealthReport {
-    let leaving = matches!(object.role, Role::Retain(_) | Role::HandOver(_));
-    match (&object.live, &object.health) {
-        _ if leaving && object.health.is_none() => HealthReport::default(),
-        (Live::Absent, _) => HealthReport::new(Health::Missing, ""),
-        (_, Some(health)) => health.clone(),
-        (Live::Unknown, None) if object.entry.as_ref().is_some_and(|entry| entry.uid.is_some()) => {
-            HealthReport::new(Health::Unknown, "")
-        }
-        (_, None) => HealthReport::new(Health::Missing, ""),
-    }
-}
-
-fn sync_of(application: &Application, object: &Object) -> (SyncState, Option<String>) {
-    if let Role::Retain(why) = &object.role {
-        return (SyncState::Suspended, Some(why.clone()));
-    }
-    if let Role::HandOver(to) = &object.role {
-        return (SyncState::Syncing, Some(format!("application {to} takes it over")));
-    }
-    if let Some(problem) = &object.problem {
-        return (problem.sync, Some(problem.reason.clone()));
-    }
-    if object.is_suspended() {
-        let why = "nothing is written to it: it has the annotation nave.dev/suspend: \"true\"".to_owned();
-        return (SyncState::Suspended, Some(why));
-    }
-    match object.need() {
-        Need::Nothing if !object.busy => (SyncState::Synced, None),
-        Need::Wait if object.awaits_kind => {
-            (SyncState::Syncing, Some("it waits until its CustomResourceDefinition is established".into()))
-        }
-        // Not seen yet since the agent started: nothing says that it is not as it was left.
-        Need::Wait if object.live == Live::Unknown => (SyncState::Syncing, None),
-        Need::Wait => {
-            (SyncState::Syncing, Some("someone deletes it; it is made again once it is gone".into()))
-        }
-        _ if application.is_suspended() => (SyncState::Suspended, None),
-        _ => (SyncState::Syncing, None),
-    }
 }
 
 /// ` for 2m`, in steps, so that a status is not news every second.

@@ -107,6 +107,12 @@ pub async fn discover(
 pub async fn look(api: Api, request: look::Request) -> Done {
     let asked_at = Instant::now();
     let verdicts = look::look(&api, &request).await;
+    tracing::debug!(
+        kind = %request.resource.gvk,
+        objects = request.objects.len(),
+        took = ?asked_at.elapsed(),
+        "looked for what is there already"
+    );
     Done::Looked { application: request.work.assignment.application.clone(), asked_at, verdicts }
 }
 
@@ -136,7 +142,14 @@ pub async fn release(api: Api, request: prune::Request) -> Done {
 
 /// Writes an inventory.
 pub async fn save(api: Api, inventory: Inventory, saved: Saved) -> Done {
+    let started_at = Instant::now();
     let outcome = store::save(&api, &inventory, &saved).await;
+    tracing::debug!(
+        application = %inventory.application,
+        objects = inventory.objects.len(),
+        took = ?started_at.elapsed(),
+        "inventory written"
+    );
     Done::Saved { application: inventory.application, outcome }
 }
 
