@@ -463,7 +463,7 @@ async fn one_cluster_that_moves_many_applications_does_not_flood_events() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let events = scene.events();
     // Whether it is first seen while it is not yet heard or only after is up to the scheduler; either is told.
-    let is_told = |event: &&String| event.contains("comes to eu-1") || event.contains("1 is not heard");
+    let is_told = |event: &&String| event.contains("comes to eu-1") || event.contains("eu-1 is not heard");
     assert_eq!(events.iter().filter(is_told).count(), 20, "{events:?}");
     assert!(events.iter().any(|event| event.starts_with("MorePlacementsChanged")), "{events:?}");
     assert_eq!(scene.world.read(|state| state.assignments_in(&"eu-1".parse().unwrap()).unwrap().len()), 101);

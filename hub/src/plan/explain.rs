@@ -12,8 +12,13 @@ use nave_common::status::{Liveness, PlacementReport};
 
 use super::bits::Bits;
 use super::fleet::Candidate;
-use super::placement::{Obstacle, Placed, Problem, Tally, Why, matching, may_stay, obstacle, untolerated};
+use super::placement::{
+    Group, KEEP_AWAY, Obstacle, Placed, Problem, Tally, Why, matching, may_stay, obstacle, untolerated,
+};
 use super::spread::Unmet;
+
+/// The most clusters that one group of them names.
+pub(super) const NAMED_CLUSTERS: usize = 3;
 
 /// One line for each cluster of the fleet: the chosen first, then those that match, each by name.
 #[must_use]
@@ -107,7 +112,6 @@ impl Words<'_> {
     }
 
     fn not_now(&self, candidate: &Candidate, is_current: bool) -> String {
-        const AWAY: [TaintEffect; 2] = [TaintEffect::NoSchedule, TaintEffect::NoExecute];
         let placement = self.problem.placement;
         if is_current {
             if !may_stay(placement, candidate)
@@ -119,7 +123,7 @@ impl Words<'_> {
         }
         match obstacle(self.problem, candidate) {
             Some(Obstacle::Tainted) => {
-                let taint = untolerated(placement, &candidate.taints, &AWAY).map(taint_text);
+                let taint = untolerated(placement, &candidate.taints, &KEEP_AWAY).map(taint_text);
                 format!("matches; tainted {}, not tolerated", taint.unwrap_or_default())
             }
             Some(Obstacle::Silent) if candidate.liveness == Liveness::Unheard => {
@@ -211,23 +215,21 @@ fn short_of(wanted: Resources, free: Resources) -> String {
     parts.join("; ")
 }
 
-pub(super) fn too_few(wanted: usize, found: usize, tally: &Tally) -> String {
+pub(super) fn too_few(problem: &Problem<'_>, wanted: usize, found: usize, tally: &Tally<'_>) -> String {
     let wanted = if wanted == 1 { "1 cluster is".to_owned() } else { format!("{wanted} clusters are") };
-    format!("{wanted} wanted, {found} can be had: {}", standing(tally))
+    format!("{wanted} wanted, {found} can be had: {}", standing(problem, tally))
 }
 
-pub(super) fn none(tally: &Tally) -> String {
-    if tally.matching == 0 {
+pub(super) fn none(problem: &Problem<'_>, tally: &Tally<'_>) -> String {
+    if tally.matching.count == 0 {
         return "no cluster matches".into();
     }
-    format!("no cluster can be had: {}", standing(tally))
+    format!("no cluster can be had: {}", standing(problem, tally))
 }
 
-pub(super) fn no_room(count: usize) -> String {
-    match count {
-        1 => "1 cluster that matches has no room".into(),
-        _ => format!("{count} clusters that match have no room"),
-    }
+pub(super) fn no_room(full: &Group<'_>) -> String {
+    let (match_, have) = if full.count == 1 { ("matches", "has") } else { ("match", "have") };
+    format!("{} {match_} and {have} no room", names(full))
 }
 
 pub(super) fn unmet(unmet: &Unmet<'_>) -> String {
@@ -235,22 +237,46 @@ pub(super) fn unmet(unmet: &Unmet<'_>) -> String {
     format!("the spread by {} wants {wanted} domains, the chosen clusters are in {covered}", spread.by)
 }
 
-/// `5 match, 2 of them have no room, 1 is tainted, 1 is not heard`.
-fn standing(tally: &Tally) -> String {
-    let mut text = match tally.matching {
-        0 => return "none matches".into(),
-        1 => "1 matches".to_owned(),
-        count => format!("{count} match"),
+/// `5 match, eu-1 and eu-2 have no room, eu-3 is tainted gpu:NoSchedule, us-1 is not heard`; where nothing stands
+/// against those that match, `only eu-1 and eu-2 match`.
+fn standing(problem: &Problem<'_>, tally: &Tally<'_>) -> String {
+    let Tally { matching, tainted, silent, full } = tally;
+    let verb = |group: &Group<'_>, one: &'static str, many: &'static str| {
+        if group.count == 1 { one } else { many }
     };
-    let verb = |count: usize, one: &'static str, many: &'static str| if count == 1 { one } else { many };
-    if tally.full > 0 {
-        let _ = write!(text, ", {} of them {} no room", tally.full, verb(tally.full, "has", "have"));
+    if matching.count == 0 {
+        return "none matches".into();
     }
-    if tally.tainted > 0 {
-        let _ = write!(text, ", {} {} tainted", tally.tainted, verb(tally.tainted, "is", "are"));
+    if full.count + tainted.count + silent.count == 0 {
+        return format!("only {} {}", names(matching), verb(matching, "matches", "match"));
     }
-    if tally.silent > 0 {
-        let _ = write!(text, ", {} {} not heard", tally.silent, verb(tally.silent, "is", "are"));
+    let mut text = format!("{} {}", matching.count, verb(matching, "matches", "match"));
+    if full.count > 0 {
+        let _ = write!(text, ", {} {} no room", names(full), verb(full, "has", "have"));
+    }
+    if tainted.count > 0 {
+        let _ = write!(text, ", {} {} tainted", names(tainted), verb(tainted, "is", "are"));
+        let keeps_away = |candidate: &Candidate| {
+            untolerated(problem.placement, &candidate.taints, &KEEP_AWAY).map(taint_text)
+        };
+        if let ([Some(one), ..], 1) = (tainted.first, tainted.count)
+            && let Some(taint) = keeps_away(one)
+        {
+            let _ = write!(text, " {taint}");
+        }
+    }
+    if silent.count > 0 {
+        let _ = write!(text, ", {} {} not heard", names(silent), verb(silent, "is", "are"));
     }
     text
+}
+
+/// `eu-1, eu-2, eu-3 and 4 more`.
+fn names(group: &Group<'_>) -> String {
+    let named: Vec<&str> = group.first.iter().flatten().map(|candidate| candidate.name.as_str()).collect();
+    match (group.count - named.len(), named.split_last()) {
+        (0, Some((last, rest))) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        (0, _) => named.concat(),
+        (more, _) => format!("{} and {more} more", named.join(", ")),
+    }
 }

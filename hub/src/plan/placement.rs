@@ -60,11 +60,11 @@ pub struct Waits {
 }
 
 impl Waits {
-    fn new(for_clusters: bool, tally: &Tally) -> Self {
+    fn new(for_clusters: bool, tally: &Tally<'_>) -> Self {
         Self {
             for_clusters,
-            for_heard: for_clusters && tally.silent > 0,
-            for_room: for_clusters && tally.full > 0,
+            for_heard: for_clusters && tally.silent.count > 0,
+            for_room: for_clusters && tally.full.count > 0,
         }
     }
 }
@@ -129,7 +129,7 @@ pub fn decide(problem: &Problem<'_>) -> Placed {
     let mut problems = Vec::new();
     let unplaced = wanted - board.taken_count();
     if unplaced > 0 {
-        problems.push(explain::too_few(wanted, board.taken_count(), &survey.tally));
+        problems.push(explain::too_few(problem, wanted, board.taken_count(), &survey.tally));
     }
     problems.extend(board.unmet().map(|unmet| explain::unmet(&unmet)));
     Placed {
@@ -146,9 +146,9 @@ fn all_of(problem: &Problem<'_>, survey: &Survey<'_>) -> Placed {
     let picks: Vec<Pick> = stays.chain(comes).collect();
     let mut problems = Vec::new();
     if picks.is_empty() {
-        problems.push(explain::none(&survey.tally));
-    } else if survey.tally.full > 0 {
-        problems.push(explain::no_room(survey.tally.full));
+        problems.push(explain::none(problem, &survey.tally));
+    } else if survey.tally.full.count > 0 {
+        problems.push(explain::no_room(&survey.tally.full));
     }
     let mut board = Board::new(problem.fleet, &problem.placement.spread);
     if !problem.placement.spread.is_empty() {
@@ -160,14 +160,41 @@ fn all_of(problem: &Problem<'_>, survey: &Survey<'_>) -> Placed {
     Placed { picks, unplaced_count: 0, problems, waits: Waits::new(true, &survey.tally) }
 }
 
-/// How many clusters stand where, for the words.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) matching: usize,
-    pub(super) tainted: usize,
-    pub(super) silent: usize,
-    pub(super) full: usize,
+/// Which clusters stand where, for the words.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally<'a> {
+    pub(super) matching: Group<'a>,
+    pub(super) tainted: Group<'a>,
+    pub(super) silent: Group<'a>,
+    pub(super) full: Group<'a>,
 }
+
+/// How many clusters, and the first of them by name.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Group<'a> {
+    pub(super) count: usize,
+    pub(super) first: [Option<&'a Candidate>; explain::NAMED_CLUSTERS],
+}
+
+impl<'a> Group<'a> {
+    fn add(&mut self, candidate: &'a Candidate) {
+        self.count += 1;
+        let mut next = candidate;
+        for place in &mut self.first {
+            match place {
+                None => {
+                    *place = Some(next);
+                    return;
+                }
+                Some(named) if next.name < named.name => std::mem::swap(named, &mut next),
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+/// The taints that keep new work away.
+pub(super) const KEEP_AWAY: [TaintEffect; 2] = [TaintEffect::NoSchedule, TaintEffect::NoExecute];
 
 /// What stands against new work in a cluster that matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +214,7 @@ struct Survey<'a> {
     kept: Vec<Rank>,
     /// Where it could come; known once it was looked for.
     open: Vec<Rank>,
-    tally: Tally,
+    tally: Tally<'a>,
 }
 
 impl<'a> Survey<'a> {
@@ -205,11 +232,11 @@ impl<'a> Survey<'a> {
         };
         for slot in survey.current.iter().filter(|slot| survey.matching.has(*slot)) {
             let Some(candidate) = fleet.get(slot) else { continue };
-            survey.tally.matching += 1;
+            survey.tally.matching.add(candidate);
             if may_stay(problem.placement, candidate) {
                 survey.kept.push(survey.ranking.rank(slot, candidate, problem.requests));
             } else {
-                survey.tally.tainted += 1;
+                survey.tally.tainted.add(candidate);
             }
         }
         survey
@@ -221,12 +248,12 @@ impl<'a> Survey<'a> {
         others.subtract(&self.current);
         for slot in others.iter() {
             let Some(candidate) = self.problem.fleet.get(slot) else { continue };
-            self.tally.matching += 1;
+            self.tally.matching.add(candidate);
             match obstacle(self.problem, candidate) {
                 None => self.open.push(self.ranking.rank(slot, candidate, self.problem.requests)),
-                Some(Obstacle::Tainted) => self.tally.tainted += 1,
-                Some(Obstacle::Silent) => self.tally.silent += 1,
-                Some(Obstacle::Full) => self.tally.full += 1,
+                Some(Obstacle::Tainted) => self.tally.tainted.add(candidate),
+                Some(Obstacle::Silent) => self.tally.silent.add(candidate),
+                Some(Obstacle::Full) => self.tally.full.add(candidate),
             }
         }
     }
@@ -270,7 +297,6 @@ pub(super) fn may_stay(placement: &Placement, candidate: &Candidate) -> bool {
 }
 
 pub(super) fn obstacle(problem: &Problem<'_>, candidate: &Candidate) -> Option<Obstacle> {
-    const KEEP_AWAY: [TaintEffect; 2] = [TaintEffect::NoSchedule, TaintEffect::NoExecute];
     if !candidate.taints.is_empty() && untolerated(problem.placement, &candidate.taints, &KEEP_AWAY).is_some()
     {
         return Some(Obstacle::Tainted);
