@@ -79,11 +79,6 @@ pub(super) async fn preview(
     if clusters.is_empty() {
         warnings.push("no cluster runs it as things are; nave describe application says why".into());
     }
-    let sync = &application.spec.sync;
-    if sync.suspended || !sync.suspended_clusters.is_empty() {
-        warnings
-            .push("it is suspended: nothing is written until nave resume, an apply does not end it".into());
-    }
     warnings.extend(placement.problems.iter().cloned());
     Ok(Preview { placement, clusters, warnings })
 }
@@ -136,15 +131,16 @@ fn warnings(application: &Application, bundle: &Bundle) -> Vec<String> {
             "image {named}{more} has no fixed version: clusters may run different builds of it, and undo may not undo it"
         ));
     }
-    let unmatched = application.spec.sync.suspended_clusters.len();
-    if application.spec.sync.suspended || unmatched > 0 {
-        let place = if application.spec.sync.suspended {
-            "everywhere".into()
-        } else {
-            format!("in {unmatched} clusters")
-        };
-        warnings.push(format!("writes are suspended {place}; nave resume lets them go on"));
-    }
+    let sync = &application.spec.sync;
+    let place = match (sync.suspended, sync.suspended_clusters.len()) {
+        (true, _) => Some("everywhere".into()),
+        (false, 0) => None,
+        (false, 1) => Some("in 1 cluster".into()),
+        (false, count) => Some(format!("in {count} clusters")),
+    };
+    warnings.extend(place.map(|place| {
+        format!("writes are suspended {place} until nave resume lets them go on; an apply does not")
+    }));
     warnings
 }
 

@@ -48,6 +48,9 @@ async fn an_apply_does_not_end_a_suspension() {
         v1::SuspendApplicationRequest { application: key("shop"), suspended: true, clusters: Vec::new() };
     admin.suspend_application(suspend.clone()).await.unwrap();
     let applied = apply(&mut admin, application("shop", &[config_map("a", "2")])).await;
+    let told: Vec<&String> =
+        applied.warnings.iter().filter(|warning| warning.contains("suspended")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
     assert!(applied.application.unwrap().spec.unwrap().sync.unwrap().suspended);
     assert!(applied.warnings.iter().any(|warning| warning.contains("nave resume")), "{:?}", applied.warnings);
     let resume = v1::SuspendApplicationRequest { suspended: false, ..suspend };
