@@ -6,7 +6,7 @@ use nave_common::name::{ApplicationKey, ClusterName};
 use nave_proto::v1;
 
 use super::page::{self, Page, Pair};
-use super::read;
+use super::{read, view};
 use crate::error::Error;
 use crate::parts::Parts;
 use crate::world::State;
@@ -14,13 +14,16 @@ use crate::world::State;
 /// A page of assignments, ordered by cluster, project and name.
 ///
 /// # Errors
-/// Where the request is not valid.
+/// Where the request is not valid, or there is no cluster of the name that it gives.
 pub(super) fn list(
     parts: &Parts,
     request: v1::ListAssignmentsRequest,
 ) -> Result<v1::ListAssignmentsResponse, Error> {
     let application = read::key_or_none(request.application)?;
     let cluster = read::cluster_or_none("cluster", &request.cluster)?;
+    if let Some(name) = cluster.as_ref() {
+        parts.world.read(|state| view::known_cluster(state, name))?;
+    }
     let after: Option<Pair> = page::read_token(&request.page_token)?;
     let mut page = Page::new(request.page_size);
     let limit = page.limit() + 1;

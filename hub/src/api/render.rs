@@ -74,6 +74,7 @@ pub(super) async fn diff(
     request: v1::DiffApplicationRequest,
 ) -> Result<v1::DiffApplicationResponse, Error> {
     let names = read::clusters("clusters", &request.clusters)?;
+    parts.world.read(|state| names.iter().try_for_each(|name| view::known_cluster(state, name)))?;
     let _place = parts.heavy_place().await?;
     let wire = request.application.ok_or_else(|| Error::field("application", "is missing"))?;
     let (key, after) = if wire.spec.is_some() {

@@ -41,6 +41,14 @@ pub(super) fn cluster_of(state: &State, name: &ClusterName) -> Result<v1::Cluste
     state.cluster_view(name).map(Into::into).ok_or_else(|| no_cluster(name))
 }
 
+/// Refuses the name of a cluster that is not there.
+///
+/// # Errors
+/// [`Error::NotFound`] where there is none of that name.
+pub(super) fn known_cluster(state: &State, name: &ClusterName) -> Result<(), Error> {
+    if state.clusters().contains_key(name) { Ok(()) } else { Err(no_cluster(name)) }
+}
+
 /// There is no such application.
 #[must_use]
 pub(super) fn no_application(key: &ApplicationKey) -> Error {

@@ -68,6 +68,13 @@ async fn assignments_are_listed_by_cluster_and_by_application() {
     .await;
     let request = v1::ListAssignmentsRequest { cluster: "eu-2".into(), ..Default::default() };
     assert_eq!(admin.list_assignments(request).await.unwrap().into_inner().assignments.len(), 2);
+    let unknown = v1::ListAssignmentsRequest { cluster: "eu-9".into(), ..Default::default() };
+    assert_refused(admin.list_assignments(unknown).await, Code::NotFound, "eu-9");
+    let unknown = v1::DiffApplicationRequest {
+        application: Some(application("shop", &[config_map("a", "2")])),
+        clusters: vec!["eu-1".into(), "eu-9".into()],
+    };
+    assert_refused(admin.diff_application(unknown).await, Code::NotFound, "eu-9");
     let application = Some(v1::ApplicationKey { project: String::new(), name: "shop".into() });
     let mut request = v1::ListAssignmentsRequest { application, page_size: 2, ..Default::default() };
     let first = admin.list_assignments(request.clone()).await.unwrap().into_inner();
