@@ -42,6 +42,12 @@ pub struct JoinToken {
 /// Why a cluster may not join with a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    /// There is none of that id. Ids are not secret, so whoever asks may know.
+    #[error(
+        "this hub knows no such token: it was deleted or expired long ago, or is another hub's; make a new one with \
+         `nave token create`"
+    )]
+    Unknown,
     /// The secret is another.
     #[error("the join token is wrong")]
     Wrong,
@@ -52,7 +58,9 @@ pub enum Refused {
     #[error("the join token is used up; make a new one with `nave token create`")]
     UsedUp,
     /// It is for one cluster, and this is another.
-    #[error("the join token is for cluster {0}")]
+    #[error(
+        "the join token is for cluster {0}; join under that name, or make one for this cluster with `nave token create`"
+    )]
     OtherCluster(ClusterName),
     /// It sets a label that the cluster wants to be something else.
     #[error("the join token sets the label {key}={expected}; the agent asks for {key}={asked}")]

@@ -96,15 +96,17 @@ fn wish(request: &v1::EnrollRequest) -> Result<Wish, Error> {
 
 /// Returns the certificate (DER).
 async fn try_enroll(parts: &Parts, wish: &Wish, request: &v1::EnrollRequest) -> Result<Vec<u8>, Error> {
-    // Whoever guesses learns no more of an id that is not there than of a secret that is wrong.
-    let wrong = || Error::Denied(Refused::Wrong.to_string());
-    let token_key = Name::Token(request.token_id.clone()).key().map_err(|_| wrong())?;
-    let token_entry = parts.store.get(&token_key).await?.ok_or_else(wrong)?;
+    // A token's id is no secret: that it is not there may be said. Of one that is there, nothing is said without the
+    // secret.
+    let unknown = || Error::Denied(Refused::Unknown.to_string());
+    let token_key = Name::Token(request.token_id.clone()).key().map_err(|_| unknown())?;
+    let token_entry = parts.store.get(&token_key).await?.ok_or_else(unknown)?;
     let Some(Record::Token(token)) = Record::parse(&token_entry.key, &token_entry.value)? else {
-        return Err(wrong());
+        return Err(unknown());
     };
     let checked = token.check(&request.token_secret, parts.now(), &wish.cluster, &wish.labels);
     checked.map_err(|refused| Error::Denied(refused.to_string()))?;
+    check_only_name(parts, wish)?;
     let cluster_key = Name::Cluster(wish.cluster.clone()).key()?;
     let known = parts.store.get(&cluster_key).await?;
     let (record, is_new) = record(parts, wish, &token, known.as_ref())?;
@@ -126,6 +128,21 @@ async fn try_enroll(parts: &Parts, wish: &Wish, request: &v1::EnrollRequest) -> 
     ];
     parts.commit(transaction).await?;
     Ok(certificate)
+}
+
+/// A cluster has one name. The world shows every enrolment before this one, since they take turns.
+fn check_only_name(parts: &Parts, wish: &Wish) -> Result<(), Error> {
+    let other = parts.world.read(|state| {
+        let mut others = state.clusters().iter().filter(|(name, _)| **name != wish.cluster);
+        let same = others.find(|(_, entry)| entry.record.value.spec.uid.as_ref() == Some(&wish.uid));
+        same.map(|(name, _)| name.clone())
+    });
+    other.map_or(Ok(()), |name| {
+        Err(Error::Refused(format!(
+            "this cluster is in the fleet already as {name}: its kube-system namespace has the same UID; join under that \
+             name, or, where it is a copy of {name}, make it anew"
+        )))
+    })
 }
 
 fn record(

@@ -30,12 +30,8 @@ async fn a_token_is_refused_when_it_is_wrong_expired_used_up_or_for_others() {
     wrong.secret = Zeroizing::new("guess".into());
     let mut unknown = once.clone();
     unknown.id = "feedfacefeedface".into();
-    for bad in [&wrong, &unknown] {
-        assert_refused(
-            hub.enroll_with(bad, "eu-1", "u", &[]).await,
-            Code::PermissionDenied,
-            "token is wrong",
-        );
+    for (bad, why) in [(&wrong, "token is wrong"), (&unknown, "knows no such token")] {
+        assert_refused(hub.enroll_with(bad, "eu-1", "u", &[]).await, Code::PermissionDenied, why);
     }
     hub.enroll_with(&once, "eu-1", "u1", &[]).await.unwrap();
     assert_refused(hub.enroll_with(&once, "eu-2", "u2", &[]).await, Code::PermissionDenied, "used up");
@@ -67,6 +63,18 @@ async fn a_name_stays_with_the_cluster_that_took_it() {
 }
 
 #[tokio::test]
+async fn a_cluster_is_in_the_fleet_under_one_name() {
+    let hub = TestHub::start().await;
+    let token = hub.token(v1::CreateTokenRequest { uses: 5, ..Default::default() }).await;
+    hub.enroll_with(&token, "eu-1", "same", &[]).await.unwrap();
+    let again = hub.enroll_with(&token, "eu-2", "same", &[]).await;
+    assert_refused(again, Code::FailedPrecondition, "in the fleet already as eu-1");
+    hub.enroll_with(&token, "eu-1", "same", &[]).await.unwrap();
+    let left = hub.admin().await.list_tokens(v1::ListTokensRequest {}).await.unwrap().into_inner().tokens;
+    assert_eq!(left.first().map(|token| token.uses_left), Some(3), "a refused enrolment spends nothing");
+}
+
+#[tokio::test]
 async fn of_many_who_come_at_once_as_many_join_as_the_token_lets_in() {
     let hub = TestHub::start().await;
     let token = hub.token(v1::CreateTokenRequest { uses: 30, ..Default::default() }).await;
@@ -86,7 +94,7 @@ async fn tokens_are_listed_without_their_secret_and_taken_back() {
     assert!(!format!("{listed:?}").contains(token.secret.as_str()));
     assert_eq!(listed[0].created_by, "admin");
     admin.delete_token(v1::DeleteTokenRequest { id: token.id.clone() }).await.unwrap();
-    assert_refused(hub.enroll_with(&token, "eu-1", "u", &[]).await, Code::PermissionDenied, "wrong");
+    assert_refused(hub.enroll_with(&token, "eu-1", "u", &[]).await, Code::PermissionDenied, "no such token");
     let again = admin.delete_token(v1::DeleteTokenRequest { id: token.id.clone() }).await;
     assert_refused(again, Code::NotFound, "nave token list");
 }
