@@ -2,6 +2,7 @@
 //!
 //! Far from all of its checks. It never changes an object.
 
+use base64::Engine as _;
 use serde_json::Value;
 
 use crate::kinds::Resource;
@@ -131,7 +132,11 @@ fn common(resource: &Resource, object: &Value, causes: &mut Vec<Cause>) {
         }
         ("", "pods") => pod_spec(spec, &Value::Null, "spec", causes),
         ("", "services") => service(spec, causes),
-        ("", "configmaps" | "secrets") => keys(object, causes),
+        ("", "configmaps") => keys(object, causes),
+        ("", "secrets") => {
+            keys(object, causes);
+            docker_config(object, causes);
+        }
         ("", "persistentvolumeclaims") => {
             if spec["accessModes"].as_array().is_none_or(Vec::is_empty) {
                 causes.push(Cause::required("spec.accessModes", "at least 1 access mode is required"));
@@ -246,6 +251,23 @@ fn keys(object: &Value, causes: &mut Vec<Cause>) {
                        or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
             causes.push(Cause::invalid(&format!("data[{key}]"), &Value::from(key.as_str()), why));
         }
+    }
+}
+
+/// A Secret for pulling images holds JSON under a fixed key. The server says what is wrong and not what is there.
+fn docker_config(object: &Value, causes: &mut Vec<Cause>) {
+    if object["type"] != "kubernetes.io/dockerconfigjson" {
+        return;
+    }
+    let Some(encoded) = object["data"][".dockerconfigjson"].as_str() else {
+        causes.push(Cause::required("data[.dockerconfigjson]", ""));
+        return;
+    };
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap_or_default();
+    if let Err(error) = serde_json::from_slice::<Value>(&decoded) {
+        let hidden = Value::from("<secret contents redacted>");
+        let why = format!("invalid JSON at line {}", error.line());
+        causes.push(Cause::invalid("data[.dockerconfigjson]", &hidden, &why));
     }
 }
 

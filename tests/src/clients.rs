@@ -5,8 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use nave_common::HUB_TLS_NAME;
 use nave_common::bundle::Bundle;
 use nave_hub::Hub;
@@ -56,12 +54,12 @@ pub trait Count: Send + Sync + 'static {
 /// # Errors
 /// Where the kubeconfig cannot be used.
 pub async fn counted(kubeconfig: &Path, counter: Arc<dyn Count>) -> anyhow::Result<kube::Client> {
-    let file = Kubeconfig::read_from(kubeconfig)?;
-    let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-    config.read_timeout = None;
-    let layer = tower::util::MapRequestLayer::new(move |request: http::Request<kube::client::Body>| {
+    let client = nave_agent::start::kube_client(Some(kubeconfig)).await?;
+    let namespace = client.default_namespace().to_owned();
+    let counted = tower::service_fn(move |request: http::Request<kube::client::Body>| {
         counter.count(request.method(), request.uri());
-        request
+        let client = client.clone();
+        async move { client.send(request).await }
     });
-    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+    Ok(kube::Client::new(counted, namespace))
 }
