@@ -5,9 +5,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nave_common::name::ClusterName;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// So many replacements within [`RIVALRY_WINDOW`] are no agent that lost its connection, but two of them in turns.
+const RIVALRY_COUNT: usize = 3;
+/// How close together they have to be.
+const RIVALRY_WINDOW: Duration = Duration::from_secs(60);
+/// How often one cluster's rivalry is told.
+const RIVALRY_TOLD_EVERY: Duration = Duration::from_secs(300);
 
 /// Why a stream is closed from this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +36,8 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Inner {
     streams: HashMap<ClusterName, Stream>,
+    /// Of clusters one of whose streams was replaced.
+    rivalries: HashMap<ClusterName, Rivalry>,
     next_id: u64,
     is_stopping: bool,
 }
@@ -37,12 +48,37 @@ struct Stream {
     close: oneshot::Sender<Closing>,
 }
 
+/// How a cluster's streams replaced each other of late.
+#[derive(Debug, Default)]
+struct Rivalry {
+    /// The last replacements, the latest first.
+    replaced_at: [Option<Instant>; RIVALRY_COUNT],
+    told_at: Option<Instant>,
+}
+
+impl Rivalry {
+    /// Takes note of a replacement; whether it is time to tell of a rivalry.
+    fn replaced(&mut self, now: Instant) -> bool {
+        self.replaced_at.rotate_right(1);
+        self.replaced_at[0] = Some(now);
+        let is_within = |at: Option<Instant>, window: Duration| at.is_some_and(|at| now - at < window);
+        let is_rivalry = is_within(self.replaced_at[RIVALRY_COUNT - 1], RIVALRY_WINDOW);
+        let is_news = is_rivalry && !is_within(self.told_at, RIVALRY_TOLD_EVERY);
+        if is_news {
+            self.told_at = Some(now);
+        }
+        is_news
+    }
+}
+
 /// A stream's place in the registry.
 #[derive(Debug)]
 pub struct Place {
     registry: Arc<Registry>,
     cluster: ClusterName,
     id: u64,
+    /// Whether people should be told that two agents run as this cluster.
+    pub is_rivalry_news: bool,
 }
 
 impl Registry {
@@ -52,6 +88,7 @@ impl Registry {
         let mut inner = self.lock();
         inner.next_id += 1;
         let id = inner.next_id;
+        let mut is_rivalry_news = false;
         if inner.is_stopping {
             // Nobody reads the answer of a stream that is already gone.
             let _ = close.send(Closing::Stopping);
@@ -59,10 +96,12 @@ impl Registry {
             let older = inner.streams.insert(cluster.clone(), Stream { id, close });
             if let Some(older) = older {
                 let _ = older.close.send(Closing::Replaced);
+                let rivalry = inner.rivalries.entry(cluster.clone()).or_default();
+                is_rivalry_news = rivalry.replaced(Instant::now());
             }
         }
         drop(inner);
-        (Place { registry: self.clone(), cluster: cluster.clone(), id }, closing)
+        (Place { registry: self.clone(), cluster: cluster.clone(), id, is_rivalry_news }, closing)
     }
 
     /// Closes every stream, and those that come later.
@@ -126,6 +165,30 @@ mod tests {
         assert_eq!(new_closing.try_recv(), Err(oneshot::error::TryRecvError::Empty));
         drop(new);
         assert!(registry.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_that_replace_each_other_in_turns_are_told_of_now_and_then() {
+        let registry = Arc::new(Registry::default());
+        let cluster: ClusterName = "eu-1".parse().unwrap();
+        let (mut place, _) = registry.enter(&cluster);
+        let mut told = Vec::new();
+        for second in (0..700).step_by(10) {
+            (place, _) = registry.enter(&cluster);
+            if place.is_rivalry_news {
+                told.push(second);
+            }
+            tokio::time::advance(Duration::from_secs(10)).await;
+        }
+        assert_eq!(told, [20, 320, 620]);
+        // Once in a while is an agent that lost its connection.
+        tokio::time::advance(Duration::from_secs(600)).await;
+        for _ in 0..20 {
+            (place, _) = registry.enter(&cluster);
+            assert!(!place.is_rivalry_news);
+            tokio::time::advance(Duration::from_secs(30)).await;
+        }
+        drop(place);
     }
 
     #[test]

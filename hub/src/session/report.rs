@@ -28,6 +28,13 @@ pub(super) fn unknown(parts: &Parts, cluster: &ClusterName, unknown: &BTreeSet<A
     tell(parts, cluster, None, "UnknownApplications", message, String::new());
 }
 
+/// Two agents take each other's place in turns.
+pub(super) fn rivalry(parts: &Parts, cluster: &ClusterName) {
+    let message = format!("two agents run as cluster {cluster}; stop one of them");
+    tracing::warn!(%cluster, "{message}");
+    tell(parts, cluster, None, "TwoAgents", message, String::new());
+}
+
 /// The agent has seen more than the hub knows.
 pub(super) fn ahead(parts: &Parts, cluster: &ClusterName, ahead: &Ahead) {
     let mut message = if ahead.agent > ahead.hub {

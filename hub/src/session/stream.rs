@@ -70,7 +70,10 @@ async fn serve(
     check_uid(&parts, &cluster, &hello.cluster_uid)?;
     // Subscribed before anything is read, so that no change falls in between.
     let mut changes = parts.world.subscribe(Interest::Cluster(cluster.clone()));
-    let (_place, mut closing) = parts.sessions.enter(&cluster);
+    let (place, mut closing) = parts.sessions.enter(&cluster);
+    if place.is_rivalry_news {
+        report::rivalry(&parts, &cluster);
+    }
     let link = parts.world.connected(&cluster).ok_or_else(|| not_joined(&cluster))?;
     let mut session = Session { parts, cluster, outbox, link, term: 0, unknown: BTreeSet::new() };
     session.open(hello)?;

@@ -72,6 +72,24 @@ async fn what_an_agent_reports_is_the_application_s_status() {
 }
 
 #[tokio::test]
+async fn two_agents_under_one_name_are_told_of_once() {
+    let hub = TestHub::start().await;
+    let own = hub.enroll("eu-1", &[]).await;
+    let mut rivals = Vec::new();
+    for _ in 0..8 {
+        rivals.push(Agent::connect(&hub, &own, "eu-1", Disk::new()).await);
+    }
+    eventually("it is told", || async {
+        let request = v1::ListEventsRequest { cluster: "eu-1".into(), limit: 50, ..Default::default() };
+        let events = hub.admin().await.list_events(request).await.unwrap().into_inner().events;
+        let told: Vec<_> = events.iter().filter(|event| event.reason == "TwoAgents").collect();
+        assert!(told.len() <= 1, "{told:?}");
+        told.first().is_some_and(|event| event.message == "two agents run as cluster eu-1; stop one of them")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_removal_is_confirmed_then_forgotten() {
     let hub = TestHub::start().await;
     let own = hub.enroll("eu-1", &[]).await;
