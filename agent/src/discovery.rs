@@ -14,8 +14,11 @@ use crate::api::{Api, Error, Gvk, Resource};
 #[derive(Debug, Clone)]
 pub struct Discovery {
     api: Api,
-    cache: Arc<Mutex<HashMap<String, Arc<[Arc<Resource>]>>>>,
+    cache: Arc<Mutex<HashMap<String, Kinds>>>,
 }
+
+/// The kinds of one group and version.
+type Kinds = Arc<[Arc<Resource>]>;
 
 impl Discovery {
     /// With nothing found out yet.

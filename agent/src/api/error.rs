@@ -114,8 +114,9 @@ impl Refusal {
     /// Whether the object with the UID that was named is gone, or another one has its place.
     #[must_use]
     pub fn is_uid_mismatch(&self) -> bool {
-        (self.code == 409 && self.message.contains("uid mismatch"))
-            || (self.code == 409 && self.message.contains("UID in precondition"))
+        let says_so =
+            ["uid mismatch", "UID in precondition"].iter().any(|words| self.message.contains(words));
+        (self.code == 409 && says_so)
             || (self.code == 422 && self.causes.iter().any(|cause| cause.field == "metadata.uid"))
     }
 }

@@ -13,6 +13,9 @@ const MIN_VALUE_BYTES: usize = 3;
 /// Words before which an API server quotes what it was given.
 const QUOTING: [&str; 4] = ["Invalid value: ", "Value:", "Unsupported value: ", "Duplicate value: "];
 
+/// Words after which nothing is kept: what follows is a value that may hold anything.
+const ENDING: &str = "got &{";
+
 /// Whether an object's values must not be shown.
 #[must_use]
 pub fn is_secret(object: &Value) -> bool {
@@ -37,6 +40,11 @@ pub fn mask(message: &str, object: &Value) -> String {
     }
     for word in QUOTING {
         masked = mask_quoted(&masked, word);
+    }
+    if let Some(at) = masked.find(ENDING) {
+        masked.truncate(at + ENDING.len());
+        masked.push_str(MASK);
+        masked.push('}');
     }
     masked
 }
@@ -107,6 +115,7 @@ mod tests {
                 "expected string, got &value.valueUnstructured{Value:•••}",
             ),
             (r#"data[x]: Invalid value: "ab\"c": no"#, "data[x]: Invalid value: •••: no"),
+            (".immutable: expected boolean, got &{some thing}", ".immutable: expected boolean, got &{•••}"),
             ("nothing quoted", "nothing quoted"),
         ] {
             assert_eq!(mask(message, &secret), expected);

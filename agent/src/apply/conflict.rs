@@ -146,7 +146,7 @@ mod tests {
         last.sort_unstable();
         let ours = conflict(".data.a", "kubectl-edit", "");
         let theirs = conflict(".data.b", "other", "");
-        assert_eq!(resolve(&[ours.clone()], Claim::Owner, &last, &[]), Resolution::Force);
+        assert_eq!(resolve(std::slice::from_ref(&ours), Claim::Owner, &last, &[]), Resolution::Force);
         assert_eq!(
             resolve(&[ours, theirs.clone()], Claim::Owner, &last, &[]),
             Resolution::Refuse(vec![theirs.clone()])
@@ -160,7 +160,7 @@ mod tests {
         let hpa = conflict(".spec.replicas", "kube-controller-manager", "scale");
         let person = conflict(".spec.replicas", "kubectl", "scale");
         let expected = Resolution::Yield { replicas: true, ignored: 0 };
-        assert_eq!(resolve(&[hpa.clone()], Claim::Owner, &last, &[]), expected);
+        assert_eq!(resolve(std::slice::from_ref(&hpa), Claim::Owner, &last, &[]), expected);
         assert_eq!(resolve(&[hpa], Claim::Adoption, &last, &[]), expected);
         assert_eq!(resolve(&[person], Claim::Owner, &last, &[]), Resolution::Force);
     }

@@ -218,7 +218,7 @@ mod tests {
         assert!(join(&all).unwrap().complete);
         let found = join(&all[1..]).unwrap();
         assert!(!found.complete);
-        let mut broken = all.clone();
+        let mut broken = all;
         broken[2]["data"][CONTENT] = "{".into();
         assert!(!join(&broken).unwrap().complete);
         broken[2]["data"] = Value::Null;

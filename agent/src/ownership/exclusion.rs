@@ -100,12 +100,9 @@ impl Exclusion {
     pub fn remove_from(&self, object: &mut Value) {
         let Some((parent, last)) = self.pointer.rsplit_once('/') else { return };
         let last = last.replace("~1", "/").replace("~0", "~");
-        match object.pointer_mut(parent) {
-            Some(Value::Object(fields)) => {
-                fields.remove(&last);
-            }
-            // An item is emptied of nothing: taking it out would shift the places of the others.
-            Some(Value::Array(_)) | Some(_) | None => {}
+        // An item of a list stays: taking it out would shift the places of the others.
+        if let Some(Value::Object(fields)) = object.pointer_mut(parent) {
+            fields.remove(&last);
         }
     }
 }

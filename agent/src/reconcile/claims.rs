@@ -74,7 +74,7 @@ impl Claims {
 
 fn key_hash(key: &ObjectKey, namespace: Option<&str>) -> u64 {
     let parts = [&key.group, "/", &key.kind, "/", namespace.unwrap_or_default(), "/", &key.name];
-    parts.into_iter().fold(HASH_START, |hash, part| hash_on(hash, part))
+    parts.into_iter().fold(HASH_START, hash_on)
 }
 
 #[cfg(test)]

@@ -33,6 +33,9 @@ fn unknown_digest() -> Digest {
     Digest::from_bytes([0; 32])
 }
 
+/// A kind and a namespace: what one list request looks at.
+type Place = (Arc<Resource>, Option<String>);
+
 impl Reconciler {
     /// Takes in what was told. All of it is taken in before anything is planned, so that an object that moves from one
     /// application to another is not deleted in between.
@@ -389,8 +392,7 @@ impl Reconciler {
         let now = Instant::now();
         application.queue.clear();
         application.pass_since = Some(now);
-        let mut to_look: BTreeMap<(Arc<Resource>, Option<String>), Vec<(Arc<ObjectKey>, u32)>> =
-            BTreeMap::new();
+        let mut to_look: BTreeMap<Place, Vec<(Arc<ObjectKey>, u32)>> = BTreeMap::new();
         let may_write = application.may_write();
         for (key, object) in &mut application.objects {
             object.counted = object.busy;

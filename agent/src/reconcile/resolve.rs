@@ -31,6 +31,9 @@ pub struct Resolved {
     pub unresolved: Vec<Unresolved>,
 }
 
+/// A kind, and how the API server serves it, if that is known.
+type Kind = (Gvk, Option<Arc<Resource>>);
+
 /// Finds the kind of each manifest, and its namespace: `namespace` where it names none. `digests` are theirs, in the
 /// same order.
 #[must_use]
@@ -42,7 +45,7 @@ pub fn resolve(
 ) -> Resolved {
     let defined = definitions(manifests);
     let mut resolved = Resolved::default();
-    let mut kinds: HashMap<(&str, &str), (Gvk, Option<Arc<Resource>>)> = HashMap::new();
+    let mut kinds = HashMap::<(&str, &str), Kind>::new();
     for ((index, manifest), digest) in (0_u32..).zip(manifests).zip(digests) {
         let named = (manifest.api_version(), manifest.key().kind.as_str());
         let (gvk, served) = kinds.entry(named).or_insert_with(|| {

@@ -36,7 +36,7 @@ impl Reconciler {
     /// Takes in the outcome of one task.
     pub(super) fn settle(&mut self, done: Done) {
         match done {
-            Done::Discovered { application, problem } => self.discovered(&application, problem),
+            Done::Discovered { application, problem } => self.discovered(&application, problem.as_ref()),
             Done::Looked { application, asked_at, verdicts } => self.looked(&application, asked_at, verdicts),
             Done::Applied { application, key, why, digest, outcome } => {
                 self.in_flight = self.in_flight.saturating_sub(1);
@@ -53,10 +53,10 @@ impl Reconciler {
         }
     }
 
-    fn discovered(&mut self, key: &ApplicationKey, problem: Option<Error>) {
+    fn discovered(&mut self, key: &ApplicationKey, problem: Option<&Error>) {
         let Some(application) = self.applications.get_mut(key) else { return };
         application.discovering.busy = false;
-        application.discovering.problem = problem.as_ref().map(Error::describe);
+        application.discovering.problem = problem.map(Error::describe);
         if problem.is_some() {
             application.discovering.failures += 1;
             let pause = pause::short(application.discovering.failures, rand::random());
