@@ -198,16 +198,25 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error
     move |source| Error::Io { doing, path: path.to_owned(), source }
 }
 
-/// Makes a data folder ready: the authority where there is none, and a new context for the administrator. Returns where
-/// that context is.
+/// What making a data folder ready came to.
+#[derive(Debug)]
+pub struct Made {
+    /// Where the administrator's new context is.
+    pub context: PathBuf,
+    /// Whether the folder held no hub before.
+    pub is_new: bool,
+}
+
+/// Makes a data folder ready: the authority where there is none, and a new context for the administrator.
 ///
 /// # Errors
 /// Where the folder cannot be written, or holds half of an authority.
-pub fn init(data_dir: &Path, addresses: &[String]) -> Result<PathBuf, Error> {
+pub fn init(data_dir: &Path, addresses: &[String]) -> Result<Made, Error> {
     let (folder, now) = (Folder::new(data_dir), Timestamp::now());
+    let is_new = folder.authority()?.is_none();
     let authority = folder.make_authority(now)?;
     folder.make_admin_context(&authority, addresses, now)?;
-    Ok(folder.admin_context())
+    Ok(Made { context: folder.admin_context(), is_new })
 }
 
 #[cfg(test)]
@@ -219,10 +228,10 @@ mod tests {
         let data_dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(data_dir.path());
         assert!(folder.authority().unwrap().is_none());
-        init(data_dir.path(), &["hub:1".into()]).unwrap();
+        assert!(init(data_dir.path(), &["hub:1".into()]).unwrap().is_new);
         let first = folder.authority().unwrap().unwrap();
         let context = folder.read_admin_context().unwrap();
-        init(data_dir.path(), &["hub:2".into()]).unwrap();
+        assert!(!init(data_dir.path(), &["hub:2".into()]).unwrap().is_new);
         assert_eq!(folder.authority().unwrap().unwrap().certificate_pem(), first.certificate_pem());
         let again = folder.read_admin_context().unwrap();
         assert_eq!(again.addresses, ["hub:2"]);

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use nave_common::runtime::{shutdown, telemetry};
 use nave_hub::config::arguments::{Arguments, Command, InitArguments, RunArguments};
-use nave_hub::{Config, Hub, init};
+use nave_hub::{Config, Hub, config, init};
+
+/// The exit code for flags and settings that cannot work; the one that clap uses.
+const WRONG_USE: u8 = 2;
 
 fn main() -> ExitCode {
     let typed = Arguments::parse();
@@ -19,10 +22,15 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // In one line, causes and all, and never a backtrace: the person who reads it runs the hub and did not write it.
         Err(error) => {
-            eprintln!("nave-hub: {error:#}");
-            ExitCode::FAILURE
+            eprintln!("error: {error:#}");
+            if is_about_settings(&error) { ExitCode::from(WRONG_USE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Whether it is for whoever set the hub up to mend, not for whoever runs its machine.
+fn is_about_settings(error: &anyhow::Error) -> bool {
+    error.is::<config::Error>() || error.is::<telemetry::Error>()
 }
 
 fn make_ready(arguments: &InitArguments) -> anyhow::Result<()> {
@@ -32,9 +40,15 @@ fn make_ready(arguments: &InitArguments) -> anyhow::Result<()> {
     if config.advertise.is_empty() {
         config.advertise.push(format!("127.0.0.1:{}", config.listen.port()));
     }
-    let context = init::init(&config.data_dir, &config.advertise)?;
-    println!("The hub in {} is ready.", config.data_dir.display());
-    println!("The administrator's context is in {}: keep it safe.", context.display());
+    let made = init::init(&config.data_dir, &config.advertise)?;
+    let (folder, context) = (config.data_dir.display(), made.context.display());
+    if made.is_new {
+        println!("The hub in {folder} is ready.");
+        println!("The administrator's context is in {context}: keep it safe.");
+    } else {
+        println!("The hub in {folder} was ready already.");
+        println!("A new context for the administrator is in {context}: keep it safe.");
+    }
     Ok(())
 }
 

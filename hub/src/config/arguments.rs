@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use nave_common::time::HumanDuration;
 
 use super::file::set;
-use super::{Config, Error, FileConfig, StoreConfig};
+use super::{Config, Error, FileConfig, StoreConfig, check_address};
 
 /// The hub of a Nave fleet: holds desired state and streams it to agents.
 #[derive(Debug, Parser)]
@@ -37,7 +37,13 @@ pub struct InitArguments {
     #[arg(long, env = "NAVE_HUB_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: PathBuf,
     /// Where the hub can be reached, as HOST:PORT; may be given more than once.
-    #[arg(long = "address", env = "NAVE_HUB_ADVERTISE", value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(
+        long = "address",
+        env = "NAVE_HUB_ADVERTISE",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        value_parser = address
+    )]
     pub addresses: Vec<String>,
 }
 
@@ -57,7 +63,13 @@ pub struct RunArguments {
     #[arg(long, env = "NAVE_HUB_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
     /// What agents and people are told to connect to; may be given more than once.
-    #[arg(long = "address", env = "NAVE_HUB_ADVERTISE", value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(
+        long = "address",
+        env = "NAVE_HUB_ADVERTISE",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        value_parser = address
+    )]
     pub addresses: Vec<String>,
     /// Where health and metrics are served, without TLS [default: 127.0.0.1:7480].
     #[arg(long, env = "NAVE_HUB_HTTP_LISTEN", value_name = "ADDRESS:PORT")]
@@ -104,6 +116,10 @@ impl LogFormat {
             Self::Json => "json",
         }
     }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    check_address(text).map(|()| text.to_owned())
 }
 
 /// How the log is written.
