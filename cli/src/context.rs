@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nave_common::context::{Context, Contexts};
 
 use crate::args::Global;
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Outcome, told};
 
 /// Where the contexts are kept: `$NAVE_CONFIG`, or `nave/config.yaml` in the user's configuration folder.
 pub(crate) fn path() -> Outcome<PathBuf> {
@@ -40,8 +40,7 @@ pub(crate) fn save(contexts: &Contexts) -> Outcome<()> {
 }
 
 fn explained(error: &dyn std::error::Error) -> Failure {
-    let why = error.source().map(|source| format!(": {source}"));
-    Failure::failed(format!("{error}{}", why.unwrap_or_default()))
+    Failure::failed(told(error))
 }
 
 /// The context that the command line means, with the addresses that it means.

@@ -108,6 +108,20 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// An error and what caused it, each said once: many errors tell their cause themselves.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
 /// An error is one line, whatever its parts hold; and no text from elsewhere may drive the terminal.
 fn one_line(text: &str) -> String {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>();
@@ -122,6 +136,13 @@ mod tests {
     fn an_error_is_one_line() {
         let failure = Failure::failed("a\n  b\u{1b}[31m\n").hint("try c").about("d");
         assert_eq!(failure.message(), Some("d: a | b [31m; try c"));
+    }
+
+    #[test]
+    fn a_cause_that_an_error_tells_itself_is_not_said_twice() {
+        let error =
+            anyhow::anyhow!("no such file").context("reading a: no such file").context("cannot use a");
+        assert_eq!(told(error.as_ref()), "cannot use a: reading a: no such file");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::exit::told;
+
 /// The outcome of a whole demo.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -43,7 +45,7 @@ impl Report {
     ) -> &Step {
         let (ok, detail) = match outcome {
             Ok(detail) => (true, detail.clone()),
-            Err(error) => (false, format!("{error:#}")),
+            Err(error) => (false, told(error.as_ref())),
         };
         self.ok &= ok;
         self.steps.push(Step { name, ok, ms: millis(took), detail });
