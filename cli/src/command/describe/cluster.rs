@@ -9,7 +9,7 @@ use nave_common::time::Timestamp;
 use super::{EVENT_COUNT, Facts, heading, pairs};
 use crate::client::Hub;
 use crate::exit::Outcome;
-use crate::output::{Cell, Printer, Row as _, Shape, Table, Tone, ago, now};
+use crate::output::{Cell, Printer, Row as _, Shape, Table, Tone, ago, cluster_state, now};
 
 pub(super) async fn describe(hub: &Hub, name: &ClusterName, printer: &mut Printer) -> Outcome<()> {
     let cluster = hub.cluster(name).await?;
@@ -66,7 +66,8 @@ fn facts(cluster: &Cluster, now: Timestamp) -> Facts {
     facts.add("Joined", ago(cluster.metadata.created_at, now));
     facts.add("UID", cluster.spec.uid.clone().unwrap_or_default());
     let heard = ago(status.last_heard_at, now);
-    facts.toned("Status", format!("{}, last heard {heard}", status.liveness), status.liveness.into());
+    let state = cluster_state(&status);
+    facts.toned("Status", format!("{}, last heard {heard}", state.text), state.tone);
     facts.toned("Problem", seen.problem.unwrap_or_default(), Tone::Bad);
     facts.add("Kubernetes", seen.kubernetes_version);
     facts.add("Agent", seen.agent_version);

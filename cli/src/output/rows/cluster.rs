@@ -2,6 +2,7 @@
 
 use nave_common::cluster::Cluster;
 use nave_common::resources::Resources;
+use nave_common::status::{ClusterStatus, Liveness};
 use serde_json::Value;
 
 use super::labels_text;
@@ -23,11 +24,10 @@ impl Row for Cluster {
         let seen = status.observed.clone().unwrap_or_default();
         let label = |key: &str| self.metadata.labels.get(key).cloned().unwrap_or_default();
         let nodes = format!("{}/{}", seen.ready_node_count, seen.node_count);
-        let is_sick = seen.problem.is_some();
         let mut cells = vec![
             Cell::new(self.metadata.name.as_str()),
             Cell::new(label("region")),
-            if is_sick { Cell::toned("Sick", Tone::Bad) } else { Cell::state(status.liveness) },
+            cluster_state(&status),
             Cell::new(age(status.last_heard_at, shape.now)),
             if status.observed.is_none() {
                 Cell::new("")
@@ -61,6 +61,17 @@ impl Row for Cluster {
     }
 }
 
+/// Whether it is heard, and well.
+pub(crate) fn cluster_state(status: &ClusterStatus) -> Cell {
+    let has_problem = status.observed.as_ref().is_some_and(|seen| seen.problem.is_some());
+    // Of one that is not heard, the last that it said is no news.
+    if has_problem && status.liveness == Liveness::Alive {
+        Cell::toned("Sick", Tone::Bad)
+    } else {
+        Cell::state(status.liveness)
+    }
+}
+
 /// What a cluster's row says of its taints.
 trait TaintsText {
     fn taints_text(&self) -> String;
@@ -82,5 +93,22 @@ fn used(requested: Resources, allocatable: Resources, part: impl Fn(Resources) -
     match part(allocatable) {
         0 => String::new(),
         all => format!("{}%", u128::from(part(requested)) * 100 / u128::from(all)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nave_common::status::ClusterObservation;
+
+    use super::*;
+
+    #[test]
+    fn a_cluster_that_is_heard_and_has_a_problem_is_sick() {
+        let observed = ClusterObservation { problem: Some("etcd".into()), ..ClusterObservation::default() };
+        let mut status =
+            ClusterStatus { liveness: Liveness::Alive, observed: Some(observed), ..ClusterStatus::default() };
+        assert_eq!(cluster_state(&status).text, "Sick");
+        status.liveness = Liveness::Lost;
+        assert_eq!(cluster_state(&status).text, "Lost");
     }
 }

@@ -7,6 +7,7 @@ mod event;
 mod revision;
 mod token;
 
+pub(crate) use cluster::cluster_state;
 use nave_common::metadata::Labels;
 use nave_common::name::{ApplicationKey, ProjectName};
 
