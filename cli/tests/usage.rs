@@ -120,6 +120,9 @@ fn wrong_usage_is_exit_code_2_and_says_what_was_expected() {
         (&["render", "-f", "x"], "--cluster <CLUSTER>"),
         (&["delete", "events", "x"], "only applications and tokens can be deleted"),
         (&["describe", "application"], "expected one name"),
+        (&["describe", "pod", "x"], "expected application NAME or cluster NAME"),
+        (&["get", "apps", "--hub", "127.0.0.1"], "expected HOST:PORT"),
+        (&["get", "apps", "--hub", "https://hub:7443"], "expected HOST:PORT"),
         (&["token", "create", "--label", "region"], "expected KEY=VALUE"),
         (&["undo", "shop", "--to-revision", "0"], "0 is not in 1.."),
         (&["join", "--name", "eu-1", "--token", "nonsense"], "nave token create"),
@@ -179,6 +182,25 @@ fn contexts_are_imported_chosen_shown_and_deleted_and_keys_are_never_printed() {
     assert_eq!(home.nave(&["context", "delete", "b"]).code, 0);
     let ran = home.nave(&["get", "apps"]);
     assert!(ran.code == 1 && ran.err.contains("no context is the current one"), "{}", ran.err);
+}
+
+#[test]
+fn a_context_of_another_hub_is_not_overwritten() {
+    let home = Home::new();
+    home.write("a.yaml", &context("nave", "hub-a:7443"));
+    home.write("moved.yaml", &context("nave", "hub-c:7443"));
+    home.write("b.yaml", &context("nave", "hub-b:7443").replace("AUTHORITY", "ANOTHER"));
+    assert_eq!(home.nave(&["context", "import", "a.yaml"]).code, 0);
+    let refused = home.nave(&["context", "import", "b.yaml", "--use"]);
+    let expected = "error: there is already a context \"nave\" of another hub; give --name\n";
+    assert_eq!((refused.code, refused.err.as_str()), (1, expected));
+    assert_eq!(home.nave(&["context", "import", "moved.yaml"]).code, 0, "the same hub may move");
+    assert_eq!(home.nave(&["context", "import", "b.yaml", "--name", "b"]).code, 0);
+    let listed = home.nave(&["context", "list"]).out;
+    assert_eq!(
+        listed,
+        "CURRENT   NAME   ADDRESSES\n*         nave   hub-c:7443\n          b      hub-b:7443\n"
+    );
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "NAVE_CONTEXT", value_name = "NAME")]
     pub(crate) context: Option<String>,
     /// Where the hub listens, instead of the addresses of the context. May be repeated.
-    #[arg(long, global = true, env = "NAVE_HUB", value_name = "HOST:PORT", value_delimiter = ',')]
+    #[arg(long, global = true, env = "NAVE_HUB", value_name = "HOST:PORT", value_delimiter = ',', value_parser = host_and_port)]
     pub(crate) hub: Vec<String>,
     /// How long one request to the hub may take.
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s")]
@@ -56,6 +56,19 @@ pub(crate) struct Global {
     /// Whether to colour the output; NO_COLOR is respected too.
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
+}
+
+/// An address as it was typed, where it is one.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_host = |host: &str| {
+        let is_v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).is_some();
+        !host.is_empty() && !host.contains('/') && (is_v6 || !host.contains(':'))
+    };
+    match text.trim().rsplit_once(':') {
+        Some((host, port)) if is_host(host) && is_port(port) => Ok(text.trim().to_owned()),
+        _ => Err("expected HOST:PORT, such as hub.example.com:7443".to_owned()),
+    }
 }
 
 /// When output is coloured.

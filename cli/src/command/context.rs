@@ -104,6 +104,14 @@ fn import(file: &Path, name: Option<&str>, make_current: bool, printer: &mut Pri
         }
     }
     let mut contexts = context::load()?;
+    let is_other = |new: &&Known| {
+        let known = contexts.contexts.iter().find(|known| known.name == new.name);
+        known.is_some_and(|known| known.authority.trim() != new.authority.trim())
+    };
+    if let Some(other) = imported.contexts.iter().find(is_other) {
+        let problem = format!("there is already a context {:?} of another hub", other.name);
+        return Err(Failure::failed(problem).hint("give --name"));
+    }
     let names: Vec<String> = imported.contexts.iter().map(|known| known.name.clone()).collect();
     for known in imported.contexts {
         contexts.put(known);

@@ -47,8 +47,17 @@ impl Kind {
     }
 }
 
+/// Every kind, for errors.
+const EVERY_KIND: &str = "applications, clusters, assignments, events, revisions or tokens";
+
 /// Reads `KIND NAME…` or `KIND/NAME…`. An application's name may be `PROJECT/NAME`.
 pub(super) fn parse(what: &[String]) -> Outcome<(Kind, Vec<String>)> {
+    parse_some(what, EVERY_KIND)
+}
+
+/// The same, of a verb that takes only what is `expected`.
+pub(super) fn parse_some(what: &[String], expected: &str) -> Outcome<(Kind, Vec<String>)> {
+    let unknown = |word: &str| unknown(word, expected);
     let Some(first) = what.first() else { return Err(unknown("")) };
     if let Some(kind) = Kind::of(first) {
         return Ok((kind, what[1..].to_vec()));
@@ -104,12 +113,10 @@ pub(super) fn application(name: &str, project: &ProjectName) -> Outcome<Applicat
     key.map_err(Failure::usage)
 }
 
-fn unknown(word: &str) -> Failure {
-    let known = WORDS.iter().map(|(known, _)| *known);
+fn unknown(word: &str, expected: &str) -> Failure {
+    let known = WORDS.iter().map(|(known, _)| *known).filter(|known| expected.contains(known));
     let meant = did_you_mean(word, known);
-    Failure::usage(format!(
-        "{word:?} is no kind{meant}; expected applications, clusters, assignments, events, revisions or tokens"
-    ))
+    Failure::usage(format!("{word:?} is no kind{meant}; expected {expected}"))
 }
 
 #[cfg(test)]

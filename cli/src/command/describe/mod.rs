@@ -11,13 +11,15 @@ use crate::client::Hub;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{Cell, Printer, Table, Tone};
 
+/// What can be described.
+const EXPECTED: &str = "application NAME or cluster NAME";
 /// How many of the newest events are shown.
 const EVENT_COUNT: u32 = 10;
 
 pub(super) async fn run(global: &Global, describe: &Describe, printer: &mut Printer) -> Outcome {
-    let (kind, names) = target::parse(&describe.what)?;
+    let (kind, names) = target::parse_some(&describe.what, EXPECTED)?;
     let [name] = names.as_slice() else {
-        return Err(Failure::usage("expected one name: application NAME or cluster NAME"));
+        return Err(Failure::usage(format!("expected one name: {EXPECTED}")));
     };
     match kind {
         Kind::Application => {
@@ -28,7 +30,7 @@ pub(super) async fn run(global: &Global, describe: &Describe, printer: &mut Prin
             let name = name.parse().map_err(Failure::usage)?;
             cluster::describe(&Hub::connect(global).await?, &name, printer).await?;
         }
-        _ => return Err(Failure::usage("expected application NAME or cluster NAME")),
+        _ => return Err(Failure::usage(format!("expected {EXPECTED}"))),
     }
     Ok(Exit::Done)
 }
