@@ -44,6 +44,7 @@ async fn join_prints_manifests_with_the_token_in_a_secret() {
     ];
     let ran = fleet.nave(&arguments).await;
     assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("where no pod can reach it"), "{}", ran.err);
     let kinds: Vec<&str> = ran.out.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
     let expected = [
         "Namespace",
@@ -112,10 +113,12 @@ async fn join_applies_the_agent_to_the_cluster_of_a_kubeconfig() {
     assert_eq!(joined.code, 0, "{joined:?}");
     assert!(joined.out.contains("# Deployment nave-system/nave-agent applied\n"), "{}", joined.out);
     assert!(joined.out.contains("***") && !joined.out.contains(token.trim()), "{}", joined.out);
-    assert!(joined.err.contains("nave get cluster eu-1 --watch"), "{}", joined.err);
+    for hint in ["nave get cluster eu-1 --watch", "describe pod"] {
+        assert!(joined.err.contains(hint), "{}", joined.err);
+    }
     assert_eq!(fleet.nave(&join).await.code, 0, "doing it twice is fine");
     cluster.stop().await;
-    let gone = fleet.nave(&join).await;
+    let gone = fleet.nave(&[&join[..], &["-q"]].concat()).await;
     assert_eq!((gone.code, gone.err.lines().count()), (1, 1), "{gone:?}");
     assert!(gone.err.contains("cannot reach the cluster"), "{}", gone.err);
     fleet.hub.shutdown().await;

@@ -3,6 +3,8 @@
 mod kubernetes;
 mod manifests;
 
+use std::net::IpAddr;
+
 use nave_common::SYSTEM_NAMESPACE;
 use nave_common::manifest::masked;
 use nave_common::token::TokenText;
@@ -18,9 +20,16 @@ use manifests::Wanted;
 pub(super) async fn run(join: &Join, printer: &mut Printer) -> Outcome {
     let labels = labels::parse("--label", join.labels.iter().map(String::as_str))?;
     // What is no token is refused before anything of it reaches the cluster; the error does not quote it.
-    TokenText::parse(&join.token).map_err(|error| {
+    let token = TokenText::parse(&join.token).map_err(|error| {
         Failure::usage(format!("--token: {error}")).hint("make one with `nave token create`")
     })?;
+    if token.addresses.iter().all(|address| is_loopback(address)) {
+        printer.warning(&format!(
+            "the token says that the hub is at {}, where no pod can reach it: give nave-hub an --address that the \
+             cluster can reach, and make a new token",
+            token.addresses.join(", ")
+        ));
+    }
     let wanted = Wanted {
         token: &join.token,
         name: &join.name,
@@ -63,13 +72,40 @@ fn print_all(manifests: &[Value], printer: &mut Printer) -> Outcome<()> {
     Ok(())
 }
 
+/// Whether an address, `HOST:PORT`, is one of the machine that asks for it.
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_own = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_own)
+}
+
 fn hints(join: &Join, printer: &Printer) {
     let name = &join.name;
     printer.hint(&format!("see it come: nave get cluster {name} --watch"));
     printer.hint(&format!("if it does not: kubectl -n {SYSTEM_NAMESPACE} logs deployment/nave-agent"));
+    printer.hint(&format!(
+        "or, where the pod does not start: kubectl -n {SYSTEM_NAMESPACE} describe pod -l \
+         app.kubernetes.io/name=nave-agent"
+    ));
     let labels: String = join.labels.iter().map(|label| format!(" --label {label}")).collect();
     printer.hint(&format!(
         "or run the agent by hand, in or outside of the cluster: nave-agent --name {name}{labels} --token-file FILE \
          --kubeconfig FILE --data-dir FOLDER"
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn addresses_of_the_own_machine_are_told_from_others() {
+        for own in ["127.0.0.1:7443", "localhost:7443", "[::1]:7443", "0.0.0.0:7443"] {
+            assert!(is_loopback(own), "{own}");
+        }
+        for other in ["10.0.0.1:7443", "hub.example.com:7443", "[2001:db8::1]:7443"] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 }
