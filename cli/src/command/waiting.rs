@@ -6,7 +6,7 @@ use std::time::Duration;
 use nave_common::application::Application;
 use nave_common::health::Health;
 use nave_common::name::ApplicationKey;
-use nave_common::status::SyncState;
+use nave_common::status::{AssignmentView, Liveness, SyncState};
 use nave_common::time::HumanDuration;
 use serde_json::json;
 use tokio::time::Instant;
@@ -19,6 +19,10 @@ use crate::output::{Printer, Progress, application_name};
 
 /// How long after a broken watch the next one is opened.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a question may take that only makes a message better.
+const ASIDE: Duration = Duration::from_secs(2);
+/// How many clusters are named in one line.
+const MAX_NAMED: usize = 10;
 
 /// One application that is waited for.
 #[derive(Debug, Clone)]
@@ -39,10 +43,13 @@ enum Standing {
     Troubled(String),
     /// It cannot become what is waited for.
     Hopeless(String),
+    /// There is no such application.
+    NotThere,
 }
 
 /// How waiting for one application ended.
 struct Ended {
+    is_there: bool,
     key: ApplicationKey,
     exit: Exit,
     state: String,
@@ -80,7 +87,7 @@ fn report(
     changes: &mut Changes,
 ) -> Outcome {
     let word = word(condition);
-    let (mut exit, mut problems) = (Exit::Done, Vec::new());
+    let (mut exit, mut problems, mut all_are_there) = (Exit::Done, Vec::new(), true);
     for ended in ended {
         let ended = ended?;
         let name = format!("application/{}", application_name(&ended.key));
@@ -96,7 +103,11 @@ fn report(
                 if exit == Exit::Done {
                     exit = other;
                 }
+                all_are_there &= ended.is_there;
                 problems.push(match other {
+                    _ if !ended.is_there => {
+                        format!("application {} is not there", application_name(&ended.key))
+                    }
                     Exit::TimedOut => {
                         format!("{name} is not {word} after {}: {}", waiting.timeout, ended.state)
                     }
@@ -112,7 +123,8 @@ fn report(
     if exit == Exit::Done {
         return Ok(exit);
     }
-    Err(Failure::new(exit, problems.join("; ")).hint("see `nave describe application NAME`"))
+    let see = if all_are_there { "nave describe application NAME" } else { "nave get applications" };
+    Err(Failure::new(exit, problems.join("; ")).hint(format!("see `{see}`")))
 }
 
 fn word(condition: WaitFor) -> &'static str {
@@ -142,7 +154,7 @@ impl<Say: Fn(&str)> Wait<'_, Say> {
         let mut troubled_since: Option<Instant> = None;
         let ended = |exit, state, since: Option<Instant>| {
             let troubled = since.map(|since| since.elapsed()).unwrap_or_default();
-            Ok(Ended { key: self.awaited.key.clone(), exit, state, troubled })
+            Ok(Ended { is_there: true, key: self.awaited.key.clone(), exit, state, troubled })
         };
         let what =
             WatchWhat::Applications { project: None, selector: None, key: Some(self.awaited.key.clone()) };
@@ -153,11 +165,16 @@ impl<Say: Fn(&str)> Wait<'_, Say> {
             let troubled = matches!(standing, Standing::Troubled(_));
             troubled_since = troubled.then(|| troubled_since.unwrap_or_else(Instant::now));
             let give_up = troubled_since.map(|since| since + self.waiting.give_up_after.0);
-            let state = match standing {
+            let plain = match standing {
                 Standing::Met(state) => return ended(Exit::Done, state, None),
                 Standing::Hopeless(state) => return ended(Exit::Failed, state, None),
+                Standing::NotThere => {
+                    let gone = ended(Exit::Failed, "it is not there".to_owned(), None)?;
+                    return Ok(Ended { is_there: false, ..gone });
+                }
                 Standing::NotYet(state) | Standing::Troubled(state) => state,
             };
+            let state = self.in_full(&view, &plain).await;
             (self.say)(&state);
             let until = give_up.map_or(deadline, |give_up| give_up.min(deadline));
             match tokio::time::timeout_at(until, next(self.hub, &what, &mut watch)).await {
@@ -167,11 +184,60 @@ impl<Say: Fn(&str)> Wait<'_, Say> {
                     view = View::default();
                     (self.say)(&format!("{}; trying again", failure.message().unwrap_or("the watch ended")));
                 }
-                Err(_) if troubled => return ended(Exit::Degraded, state, troubled_since),
-                Err(_) => return ended(Exit::TimedOut, state, None),
+                Err(_) if give_up.is_some_and(|give_up| give_up <= deadline) => {
+                    return ended(Exit::Degraded, state, troubled_since);
+                }
+                // Clusters may have been lost since the application itself changed last.
+                Err(_) => return ended(Exit::TimedOut, self.in_full(&view, &plain).await, None),
             }
         }
     }
+
+    /// The state; of a deletion also which clusters have not done their part, and why, where the hub answers.
+    async fn in_full(&self, view: &View, state: &str) -> String {
+        let state = state.to_owned();
+        if self.condition != WaitFor::Deleted || !view.is_going() {
+            return state;
+        }
+        let asked = self.hub.assignments(Some(&self.awaited.key), None);
+        match tokio::time::timeout(ASIDE, asked).await {
+            Ok(Ok(views)) => match holders(&views) {
+                names if names.is_empty() => state,
+                names => format!("{state}: {names}"),
+            },
+            _ => state,
+        }
+    }
+}
+
+/// The clusters that have not let go, each with why: `us-1: Lost, eu-1: Syncing`.
+fn holders(views: &[AssignmentView]) -> String {
+    let has_let_go = |view: &&AssignmentView| {
+        view.status.as_ref().is_some_and(|status| status.removed && is_current(view))
+    };
+    let holding: Vec<&AssignmentView> = views.iter().filter(|view| !has_let_go(view)).collect();
+    let mut named: Vec<String> = holding.iter().take(MAX_NAMED).map(|view| holder(view)).collect();
+    if holding.len() > MAX_NAMED {
+        named.push(format!("and {} more", holding.len() - MAX_NAMED));
+    }
+    named.join(", ")
+}
+
+fn holder(view: &AssignmentView) -> String {
+    let why = match (&view.status, view.liveness) {
+        (_, liveness) if liveness != Liveness::Alive => liveness.to_string(),
+        (Some(status), _) if is_current(view) && !status.reason.is_empty() => {
+            format!("{} ({})", status.sync, status.reason)
+        }
+        (Some(status), _) if is_current(view) => status.sync.to_string(),
+        _ => "not heard of it yet".to_owned(),
+    };
+    format!("{}: {why}", view.assignment.cluster)
+}
+
+/// Whether the agent speaks of what is wanted now.
+fn is_current(view: &AssignmentView) -> bool {
+    view.status.as_ref().is_some_and(|status| status.generation == view.assignment.generation)
 }
 
 /// The next change; of a new watch where the last one broke.
@@ -216,11 +282,15 @@ impl View {
         }
     }
 
+    fn is_going(&self) -> bool {
+        self.application.as_ref().is_some_and(|application| application.metadata.deleted_at.is_some())
+    }
+
     fn standing(&self, condition: WaitFor, sequence: u64) -> Standing {
         match (&self.application, condition) {
             (None, _) if !self.is_complete => Standing::NotYet("asking the hub".into()),
             (None, WaitFor::Deleted) => Standing::Met(String::new()),
-            (None, _) => Standing::Hopeless("it is not there".into()),
+            (None, _) => Standing::NotThere,
             (Some(application), _) if application.metadata.sequence < sequence => {
                 Standing::NotYet("the hub is taking it in".into())
             }

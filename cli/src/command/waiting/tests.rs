@@ -1,10 +1,11 @@
 //! How an application stands beside what is waited for.
 
 use nave_common::application::{Application, ApplicationSpec, Sync};
+use nave_common::assignment::{Assignment, Desired, Generation};
 use nave_common::metadata::ApplicationMetadata;
 use nave_common::placement::Placement;
 use nave_common::source::{InlineSource, Source};
-use nave_common::status::ApplicationStatus;
+use nave_common::status::{ApplicationStatus, AssignmentStatus};
 use nave_common::time::Timestamp;
 
 use super::*;
@@ -78,10 +79,48 @@ fn what_the_hub_said_before_the_write_does_not_count() {
 #[test]
 fn what_is_not_there_is_deleted_and_nothing_else() {
     assert_eq!(view(None).standing(WaitFor::Deleted, 0), Standing::Met(String::new()));
-    assert!(matches!(view(None).standing(WaitFor::Healthy, 0), Standing::Hopeless(_)));
+    assert_eq!(view(None).standing(WaitFor::Healthy, 0), Standing::NotThere);
     assert!(matches!(View::default().standing(WaitFor::Deleted, 0), Standing::NotYet(_)));
     let mut leaving = application(status(SyncState::Synced, Health::Healthy));
     leaving.metadata.deleted_at = Timestamp::from_millis(1).ok();
     assert!(matches!(view(Some(leaving.clone())).standing(WaitFor::Deleted, 0), Standing::NotYet(_)));
     assert!(matches!(view(Some(leaving)).standing(WaitFor::Healthy, 0), Standing::Hopeless(_)));
+}
+
+#[test]
+fn who_has_not_let_go_is_named_with_why() {
+    let view = |cluster: &str, liveness, status: Option<AssignmentStatus>| AssignmentView {
+        assignment: Assignment {
+            application: "shop".parse().unwrap(),
+            cluster: cluster.parse().unwrap(),
+            generation: Generation::default(),
+            change_id: String::new(),
+            desired: Desired::Remove,
+        },
+        status,
+        liveness,
+    };
+    let says = |removed, reason: &str| AssignmentStatus {
+        application: "shop".parse().unwrap(),
+        generation: Generation::default(),
+        applied: None,
+        removed,
+        sync: SyncState::Syncing,
+        health: Health::Healthy,
+        reason: reason.to_owned(),
+        object_count: 1,
+        healthy_count: 1,
+        drift_count: 0,
+        objects: Vec::new(),
+        observed_at: Timestamp::from_millis(1).unwrap(),
+    };
+    let views = [
+        view("ap-1", Liveness::Alive, Some(says(true, ""))),
+        view("eu-1", Liveness::Alive, Some(says(false, "a finalizer"))),
+        view("eu-2", Liveness::Alive, None),
+        view("us-1", Liveness::Lost, Some(says(false, ""))),
+    ];
+    assert_eq!(holders(&views), "eu-1: Syncing (a finalizer), eu-2: not heard of it yet, us-1: Lost");
+    let many = vec![views[3].clone(); 12];
+    assert!(holders(&many).ends_with("us-1: Lost, and 2 more"), "{}", holders(&many));
 }
