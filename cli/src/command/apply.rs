@@ -1,7 +1,9 @@
 //! `nave apply`: everything is checked here, then by the hub, and only then anything is changed.
 
 use nave_common::application::Application;
+use nave_common::assignment::Desired;
 use nave_common::cluster::Cluster;
+use nave_common::name::ClusterName;
 use serde_json::json;
 
 use super::changes::Changes;
@@ -41,9 +43,10 @@ async fn apply_all(
 ) -> Outcome {
     let mut awaited = Vec::new();
     for one in loaded {
+        let before = running(hub, one).await?;
         match send(hub, one, apply.dry_run).await? {
             Sent::Application(applied) => {
-                tell_application(&applied, apply.dry_run, printer, changes)?;
+                tell_application(&applied, &before, apply.dry_run, printer, changes)?;
                 let metadata = &applied.resource.metadata;
                 awaited.push(Awaited { key: metadata.key(), sequence: metadata.sequence });
             }
@@ -54,6 +57,14 @@ async fn apply_all(
         return waiting::all(hub, &awaited, WaitFor::Healthy, &apply.waiting, printer, changes).await;
     }
     Ok(Exit::Done)
+}
+
+/// The clusters in which it runs already.
+async fn running(hub: &Hub, loaded: &Loaded) -> Outcome<Vec<ClusterName>> {
+    let Loaded::Application { application, .. } = loaded else { return Ok(Vec::new()) };
+    let views = hub.assignments(Some(&application.key()), None).await?;
+    let assignments = views.into_iter().map(|view| view.assignment);
+    Ok(assignments.filter(|one| one.desired != Desired::Remove).map(|one| one.cluster).collect())
 }
 
 enum Sent {
@@ -80,6 +91,7 @@ async fn send(hub: &Hub, loaded: &Loaded, dry_run: bool) -> Outcome<Sent> {
 
 fn tell_application(
     applied: &Applied<Application>,
+    before: &[ClusterName],
     dry_run: bool,
     printer: &mut Printer,
     changes: &mut Changes,
@@ -90,6 +102,10 @@ fn tell_application(
     }
     let chosen: Vec<String> =
         applied.placement.iter().flat_map(|placement| placement.chosen()).map(ToString::to_string).collect();
+    let left: Vec<String> = match &applied.placement {
+        Some(_) => before.iter().map(ToString::to_string).filter(|name| !chosen.contains(name)).collect(),
+        None => Vec::new(),
+    };
     let unplaced =
         applied.placement.as_ref().map(|placement| placement.unplaced_count).filter(|count| *count > 0);
     let more = json!({
@@ -97,6 +113,7 @@ fn tell_application(
         "sequence": applied.resource.metadata.sequence,
         "warnings": applied.warnings,
         "clusters": chosen,
+        "removedFrom": left,
         "unplacedCount": unplaced,
         "problems": applied.placement.as_ref().map(|placement| placement.problems.clone()),
     });
@@ -106,6 +123,11 @@ fn tell_application(
             let place =
                 if chosen.is_empty() { "nowhere".to_owned() } else { format!("in {}", chosen.join(", ")) };
             changes.note(printer, &format!("  would run {place}"))?;
+        }
+        if !left.is_empty() && dry_run {
+            changes.note(printer, &format!("  would be removed from {}", left.join(", ")))?;
+        } else if !left.is_empty() {
+            printer.warning(&format!("{name} is being removed from {}", left.join(", ")));
         }
         // What the hub has warned of already is not said twice.
         for problem in placement.problems.iter().filter(|problem| !applied.warnings.contains(problem)) {

@@ -53,6 +53,9 @@ async fn what_is_degraded_ends_with_4_and_what_takes_too_long_with_3() {
         .await;
     assert_eq!(ran.code, 4, "{ran:?}");
     assert!(ran.err.contains("us-1: image cart:9 not found"), "{}", ran.err);
+    let short = fleet.nave(&["wait", "app", "shop", "--timeout", "300ms"]).await;
+    assert_eq!(short.code, 3, "{short:?}");
+    assert!(short.err.contains("is not healthy after 300ms"), "{}", short.err);
     assert_eq!(fleet.nave(&["wait", "app", "shop", "--for=synced", "--timeout", "20s"]).await.code, 0);
     spokes[1].say(Says::progressing());
     fleet.until(&["get", "asg", "shop"], "Progressing").await;
@@ -63,7 +66,8 @@ async fn what_is_degraded_ends_with_4_and_what_takes_too_long_with_3() {
     let result = json(&ran);
     assert_eq!(result["wait"]["met"], false, "{result}");
     let nowhere = fleet.nave(&["wait", "application", "nowhere", "--timeout", "20s"]).await;
-    assert_eq!(nowhere.code, 1, "{nowhere:?}");
+    let expected = "error: application nowhere is not there; see `nave get applications`\n";
+    assert!(nowhere.code == 1 && nowhere.err.ends_with(expected), "{nowhere:?}");
     fleet.hub.shutdown().await;
 }
 
@@ -155,5 +159,23 @@ async fn labels_of_a_cluster_are_applied() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "cluster/eu-1 configured\n"), "{}", ran.err);
     let listed = fleet.nave(&["get", "clusters", "-l", "env=prod", "-o", "name"]).await;
     assert_eq!(listed.out, "cluster/eu-1\n");
+    fleet.hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_where_a_change_takes_an_application_away_is_said() {
+    let (fleet, _spokes) = Fleet::start(&SPOKES).await;
+    fleet.write("shop.yaml", &application("shop", "a"));
+    assert_eq!(fleet.nave(&["apply", "-f", "shop.yaml", "--wait"]).await.code, 0);
+    let only_eu = application("shop", "a")
+        .replace("spec:\n", "spec:\n  placement: {clusters: {matchLabels: {region: eu}}}\n");
+    fleet.write("shop.yaml", &only_eu);
+    let dry = fleet.nave(&["apply", "-f", "shop.yaml", "--dry-run"]).await;
+    let expected =
+        "application/shop configured (dry run)\n  would run in eu-1\n  would be removed from us-1\n";
+    assert_eq!((dry.code, dry.out.as_str()), (0, expected), "{}", dry.err);
+    let ran = fleet.nave(&["apply", "-f", "shop.yaml"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "application/shop configured\n"), "{}", ran.err);
+    assert_eq!(ran.err, "warning: application/shop is being removed from us-1\n");
     fleet.hub.shutdown().await;
 }
