@@ -19,7 +19,7 @@ enum Doomed {
 }
 
 pub(super) async fn run(global: &Global, delete: &Delete, printer: &mut Printer) -> Outcome {
-    let doomed = doomed(delete)?;
+    let doomed = doomed(delete, printer)?;
     let hub = Hub::connect(global).await?;
     let mut changes = Changes::new(delete.output, delete.dry_run);
     let done = match doomed {
@@ -30,17 +30,19 @@ pub(super) async fn run(global: &Global, delete: &Delete, printer: &mut Printer)
     done
 }
 
-fn doomed(delete: &Delete) -> Outcome<Doomed> {
+fn doomed(delete: &Delete, printer: &Printer) -> Outcome<Doomed> {
     let project = &delete.project.project;
     if !delete.files.is_empty() {
-        return load::load_documents(&delete.files, project)?
-            .iter()
-            .map(|loaded| match loaded {
-                Loaded::Application { application, .. } => Ok(application.key()),
-                Loaded::Cluster(cluster) => Err(cluster_stays(cluster.metadata.name.as_str())),
-            })
-            .collect::<Outcome<_>>()
-            .map(Doomed::Applications);
+        let mut keys = Vec::new();
+        for loaded in load::load_documents(&delete.files, project)? {
+            match loaded {
+                Loaded::Application { application, .. } => keys.push(application.key()),
+                Loaded::Cluster(cluster) => {
+                    printer.warning(&format!("cluster/{} is left alone", cluster.metadata.name));
+                }
+            }
+        }
+        return Ok(Doomed::Applications(keys));
     }
     let (kind, names) = target::parse(&delete.what)?;
     if names.is_empty() {

@@ -17,8 +17,12 @@ async fn what_is_deleted_is_gone_once_every_cluster_has_let_go() {
         "{}",
         dry.err
     );
-    let ran = fleet.nave(&["delete", "-f", file, "--wait", "--timeout", "30s"]).await;
+    let cluster = "apiVersion: nave.dev/v1alpha1\nkind: Cluster\nmetadata: {name: eu-1}\n";
+    let cluster = fleet.write("cluster.yaml", cluster);
+    let cluster = cluster.to_str().expect("a path");
+    let ran = fleet.nave(&["delete", "-f", file, "-f", cluster, "--wait", "--timeout", "30s"]).await;
     assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.starts_with("warning: cluster/eu-1 is left alone\n"), "{}", ran.err);
     let expected = "application/shop deleted (being removed from eu-1, us-1)\napplication/shop deleted\n";
     assert_eq!(ran.out, expected);
     assert_eq!(fleet.nave(&["get", "app", "shop"]).await.code, 1);
@@ -38,6 +42,10 @@ async fn a_suspended_application_is_said_to_be_everywhere() {
     assert!(page.lines().any(|line| line.starts_with("Suspended:") && line.ends_with("in eu-1")), "{page}");
     let ran = fleet.nave(&["resume", "app", "shop", "--cluster", "eu-1"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (0, "application/shop resumed in eu-1\n"), "{}", ran.err);
+    for arguments in [&["resume", "app", "shop", "--cluster", "eu-1"][..], &["resume", "shop"]] {
+        let ran = fleet.nave(arguments).await;
+        assert_eq!((ran.code, ran.out.as_str()), (0, "application/shop not suspended\n"), "{}", ran.err);
+    }
     assert_eq!(fleet.nave(&["suspend", "shop", "-q"]).await.out, "");
     let application = json(&fleet.nave(&["get", "app", "shop", "-o", "json"]).await);
     assert_eq!(application["spec"]["sync"]["suspended"], true);
@@ -93,5 +101,18 @@ async fn a_wait_goes_on_over_a_restart_of_the_hub() {
     assert_eq!(fleet.nave(&["delete", "application", "shop"]).await.code, 0);
     let output = waiting.wait_with_output().await.expect("nave ends");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+    fleet.hub.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_holds_up_a_deletion_is_named() {
+    let (fleet, mut spokes) = Fleet::start(&SPOKES).await;
+    fleet.write("shop.yaml", &application("shop", "a"));
+    assert_eq!(fleet.nave(&["apply", "-f", "shop.yaml", "--wait"]).await.code, 0);
+    drop(spokes.pop());
+    fleet.until(&["get", "cluster", "us-1"], "Suspect").await;
+    let ran = fleet.nave(&["delete", "app", "shop", "--wait", "--timeout", "1s"]).await;
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.err.contains("1 cluster has not let go of it yet: us-1: Suspect"), "{}", ran.err);
     fleet.hub.shutdown().await;
 }
