@@ -21,7 +21,7 @@ pub(crate) struct Demo {
     /// A real cluster instead of the simulated ones. May be repeated.
     #[arg(long = "kubeconfig", value_name = "FILE")]
     pub(crate) kubeconfigs: Vec<PathBuf>,
-    /// Keep everything up at the end, until Ctrl-C, and say how to use it.
+    /// Keep everything up at the end, until Ctrl-C or SIGTERM, and say how to use it.
     #[arg(long)]
     pub(crate) hold: bool,
     /// Print one JSON report on standard output, and nothing else.

@@ -62,6 +62,6 @@ async fn dispatch(args: Args, printer: &mut Printer) -> Outcome {
         Command::Context(verb) => context::run(&verb, printer),
         Command::Version(verb) => Box::pin(version::run(global, &verb, printer)).await,
         Command::Completions(verb) => completions::run(&verb, printer),
-        Command::Demo(verb) => Box::pin(demo::run(verb)).await,
+        Command::Demo(verb) => Box::pin(demo::run(global, &verb)).await,
     }
 }

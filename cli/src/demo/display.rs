@@ -10,18 +10,38 @@ use nave_common::status::AssignmentView;
 
 use super::report::{Step, shown};
 
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shows {
+    Everything,
+    Errors,
+    /// The report says it all.
+    Nothing,
+}
+
+impl Shows {
+    pub(crate) fn of(quiet: bool, json: bool) -> Self {
+        match (quiet, json) {
+            (_, true) => Self::Nothing,
+            (true, false) => Self::Errors,
+            (false, false) => Self::Everything,
+        }
+    }
+}
+
 /// Where progress goes: to a person on stderr, or nowhere.
 pub(crate) struct Display {
-    quiet: bool,
+    shows: Shows,
     live: Option<MultiProgress>,
     lines: Mutex<BTreeMap<String, ProgressBar>>,
 }
 
 impl Display {
-    /// Shows nothing where `quiet`, live lines on a terminal, and plain lines elsewhere.
-    pub(crate) fn new(quiet: bool) -> Self {
-        let live = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
-        Self { quiet, live, lines: Mutex::default() }
+    /// Shows everything as live lines on a terminal, and as plain lines elsewhere.
+    pub(crate) fn new(shows: Shows) -> Self {
+        let is_live = shows == Shows::Everything && std::io::stderr().is_terminal();
+        let live = is_live.then(MultiProgress::new);
+        Self { shows, live, lines: Mutex::default() }
     }
 
     /// Shows how far an application is in each cluster.
@@ -50,8 +70,10 @@ impl Display {
 
     /// Ends the live lines and says how a step went.
     pub(crate) fn step(&self, step: &Step) {
-        if self.quiet {
-            return;
+        match self.shows {
+            Shows::Everything => {}
+            Shows::Errors if !step.ok => return eprintln!("error: step {}: {}", step.name, step.detail),
+            Shows::Errors | Shows::Nothing => return,
         }
         if let Some(live) = &self.live {
             let mut lines = self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -66,7 +88,7 @@ impl Display {
 
     /// Says something that is no step.
     pub(crate) fn say(&self, text: &str) {
-        if !self.quiet {
+        if self.shows == Shows::Everything {
             eprintln!("{text}");
         }
     }

@@ -54,10 +54,15 @@ impl Fleet {
         Ok(())
     }
 
-    /// Stops the hub. The agents go on.
+    pub(crate) fn has_hub(&self) -> bool {
+        self.hub.is_some()
+    }
+
+    /// Stops the hub, to the end also where nobody waits for it any more. The agents go on.
     pub(crate) async fn stop_hub(&mut self) {
         if let Some(hub) = self.hub.take() {
-            hub.shutdown().await;
+            let stopped = tokio::spawn(hub.shutdown()).await;
+            debug_assert!(stopped.is_ok(), "a hub stops without a panic");
         }
     }
 

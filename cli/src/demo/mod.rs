@@ -15,15 +15,21 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 use nave_common::application::Application;
 use nave_common::bundle::Bundle;
 use nave_common::name::NamespaceName;
+use nave_common::runtime::shutdown;
 
-use display::Display;
+use display::{Display, Shows};
 use fleet::Fleet;
 use report::{Report, millis, shown};
 use steps::Demo;
 use target::Target;
+
+/// Is ready once a signal came.
+type Stop = Shared<BoxFuture<'static, ()>>;
 
 /// What a demo is asked to do.
 #[derive(Debug, Default)]
@@ -36,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) hold: bool,
     /// Whether the report goes to stdout as JSON.
     pub(crate) json: bool,
+    /// Whether nothing is said but errors.
+    pub(crate) quiet: bool,
 }
 
 /// Runs the demo and says whether every step went well.
@@ -43,6 +51,9 @@ pub(crate) struct Options {
 /// # Errors
 /// Where it cannot begin: the manifests cannot be read, or there is no folder to work in.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
+    // A signal from here on ends the step that is under way, and everything is put back as it was.
+    let signal = shutdown::on_signal();
+    let stop: Stop = async move { signal.cancelled().await }.boxed().shared();
     let folder =
         tempfile::Builder::new().prefix("nave-demo-").tempdir().context("cannot make a temporary folder")?;
     let (application, bundle) = application(&options.files)?;
@@ -53,27 +64,28 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         deletable: Target::deletable(&bundle, &namespace),
         application,
         bundle,
-        display: Display::new(options.json),
+        display: Display::new(Shows::of(options.quiet, options.json)),
     };
     let started = Instant::now();
-    let mut report = steps(&mut demo, options).await;
+    let mut report = steps(&mut demo, options, &stop).await;
     report.ms = millis(started.elapsed());
     finish(&demo, &report, options)?;
     if options.hold && report.ok {
-        hold(&demo).await?;
+        hold(&demo, options, &stop).await?;
+        remove(&mut demo, &mut report).await;
     }
     demo.fleet.stop().await;
     Ok(report.ok)
 }
 
 /// Takes the steps in order, up to the first that fails, and removes what was deployed.
-async fn steps(demo: &mut Demo, options: &Options) -> Report {
+async fn steps(demo: &mut Demo, options: &Options, stop: &Stop) -> Report {
     let mut report = Report::new(Vec::new());
     macro_rules! step {
         ($name:literal, $step:expr) => {
             if report.ok {
                 let started = Instant::now();
-                let outcome = $step.await;
+                let outcome = unless(stop, $step).await;
                 let step = report.add($name, started.elapsed(), &outcome);
                 demo.display.step(step);
             }
@@ -91,12 +103,26 @@ async fn steps(demo: &mut Demo, options: &Options) -> Report {
     let deployed = report.steps.iter().any(|step| step.name == "deploy");
     if deployed && (!options.hold || !report.ok) {
         // After a failure too: nothing of a demo stays in real clusters.
-        let started = Instant::now();
-        let outcome = demo.removed().await;
-        demo.display.step(report.add("removed", started.elapsed(), &outcome));
+        remove(demo, &mut report).await;
     }
     report.clusters = demo.fleet.spokes.iter().map(|spoke| spoke.name.clone()).collect();
     report
+}
+
+/// The outcome of a step, up to a signal.
+async fn unless(stop: &Stop, step: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<String> {
+    tokio::select! {
+        biased;
+        () = stop.clone() => Err(anyhow::anyhow!("interrupted")),
+        outcome = step => outcome,
+    }
+}
+
+/// Removes what was deployed. No signal ends this step: it has an end of its own.
+async fn remove(demo: &mut Demo, report: &mut Report) {
+    let started = Instant::now();
+    let outcome = demo.removed().await;
+    demo.display.step(report.add("removed", started.elapsed(), &outcome));
 }
 
 fn finish(demo: &Demo, report: &Report, options: &Options) -> anyhow::Result<()> {
@@ -109,17 +135,20 @@ fn finish(demo: &Demo, report: &Report, options: &Options) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Keeps everything up until Ctrl-C, saying how to use it.
-async fn hold(demo: &Demo) -> anyhow::Result<()> {
+/// Keeps everything up until a signal, saying how to use it.
+async fn hold(demo: &Demo, options: &Options, stop: &Stop) -> anyhow::Result<()> {
     let context = demo.fleet.admin_context()?;
     let key = demo.application.key();
-    eprintln!("\nThe fleet is up until Ctrl-C. In another terminal:\n");
-    eprintln!("  export NAVE_CONFIG={}", context.display());
-    for line in ["get clusters", "get applications", "get events"] {
-        eprintln!("  nave {line}");
+    if !options.quiet {
+        eprintln!("\nThe fleet is up until Ctrl-C. In another terminal:\n");
+        eprintln!("  export NAVE_CONFIG={}", context.display());
+        for line in ["get clusters", "get applications", "get events"] {
+            eprintln!("  nave {line}");
+        }
+        eprintln!("  nave describe application {key}");
     }
-    eprintln!("  nave describe application {key}");
-    tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")
+    stop.clone().await;
+    Ok(())
 }
 
 /// The application to deploy and its bundle: the shop, or the user's manifests.

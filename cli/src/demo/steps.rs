@@ -41,7 +41,10 @@ impl Demo {
     pub(crate) async fn clusters(&mut self, kubeconfigs: &[std::path::PathBuf]) -> anyhow::Result<String> {
         self.fleet.start_clusters(kubeconfigs).await?;
         let kind = if kubeconfigs.is_empty() { "simulated" } else { "real" };
-        Ok(format!("{} {kind} clusters answer", self.fleet.spokes.len()))
+        Ok(match self.fleet.spokes.len() {
+            1 => format!("1 {kind} cluster answers"),
+            count => format!("{count} {kind} clusters answer"),
+        })
     }
 
     pub(crate) async fn join(&mut self) -> anyhow::Result<String> {
@@ -49,7 +52,10 @@ impl Demo {
         let mut client = self.fleet.client().await?;
         let wanted = self.fleet.spokes.len();
         until("every cluster is alive", async || Ok(alive(&mut client).await? == wanted)).await?;
-        Ok(format!("{wanted} agents enrolled with one-time tokens and connected"))
+        Ok(match wanted {
+            1 => "1 agent enrolled with a one-time token and connected".to_owned(),
+            count => format!("{count} agents enrolled with one-time tokens and connected"),
+        })
     }
 
     pub(crate) async fn deploy(&mut self) -> anyhow::Result<String> {
@@ -67,11 +73,12 @@ impl Demo {
         .await?;
         let first = arrivals.values().min().copied().unwrap_or_default();
         let objects = self.bundle.manifests().len();
-        Ok(format!(
-            "{objects} objects in each of {} clusters; the first was done after {}",
-            arrivals.len(),
-            shown(millis(first))
-        ))
+        let objects = if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") };
+        let took = shown(millis(first));
+        Ok(match arrivals.len() {
+            1 => format!("{objects} in 1 cluster after {took}"),
+            count => format!("{objects} in each of {count} clusters; the first was done after {took}"),
+        })
     }
 
     pub(crate) async fn healthy(&mut self) -> anyhow::Result<String> {
@@ -133,8 +140,9 @@ impl Demo {
         let healed = self.break_and_heal(&spoke.client).await?;
         let running = self.fleet.spokes.iter().map(|spoke| self.is_as_wanted(&spoke.client));
         try_join_all(running).await?;
+        let others = if self.fleet.spokes.len() > 1 { "; the other clusters carry on" } else { "" };
         Ok(format!(
-            "with the hub gone {} was broken in {} and back after {}; the other clusters carry on",
+            "with the hub gone {} was broken in {} and back after {}{others}",
             self.target.shown(),
             spoke.name,
             shown(millis(healed))
@@ -147,16 +155,33 @@ impl Demo {
         let wanted = self.fleet.spokes.len();
         until("every cluster is alive again", async || Ok(alive(&mut client).await? == wanted)).await?;
         self.settled(&mut client, |views| views.iter().all(is_synced)).await?;
-        Ok(format!("{wanted} agents are back by themselves and in sync"))
+        Ok(match wanted {
+            1 => "1 agent is back by itself and in sync".to_owned(),
+            count => format!("{count} agents are back by themselves and in sync"),
+        })
     }
 
+    /// Removes what was deployed, within a time of its own whatever answers or does not.
     pub(crate) async fn removed(&mut self) -> anyhow::Result<String> {
+        let removed = tokio::time::timeout(2 * STEP_TIMEOUT, self.remove()).await;
+        removed.unwrap_or_else(|_| bail!("not done after {} s", 2 * STEP_TIMEOUT.as_secs()))
+    }
+
+    async fn remove(&mut self) -> anyhow::Result<String> {
+        // A step that ended early may have left the hub stopped, or stopping: then its files and its port are in use.
+        if !self.fleet.has_hub() {
+            until("the hub is up again", async || self.fleet.start_hub().await.map(|()| true)).await?;
+        }
         let mut client = self.fleet.client().await?;
         let request = v1::DeleteApplicationRequest {
             application: Some(self.application.key().into()),
             ..Default::default()
         };
-        client.delete_application(request).await?;
+        match client.delete_application(request).await {
+            // It had not got as far as the hub.
+            Err(status) if status.code() == tonic::Code::NotFound => {}
+            outcome => drop(outcome?),
+        }
         let key = self.application.key();
         until("the application is gone", async || {
             let request = v1::GetApplicationRequest { application: Some(key.clone().into()) };
