@@ -209,7 +209,10 @@ impl Hub {
     ///
     /// # Errors
     /// Where the binary is missing.
-    pub async fn nave<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> anyhow::Result<Output> {
+    pub async fn nave<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> anyhow::Result<Output> {
         let mut command = tokio::process::Command::new(binary("nave")?);
         command.args(arguments).env("NAVE_CONFIG", self.data_dir().join("admin.yaml")).kill_on_drop(true);
         Ok(command.stdin(Stdio::null()).output().await?)
@@ -320,7 +323,9 @@ impl Agent {
 
 async fn http_get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let mut stream = tokio::net::TcpStream::connect(address).await?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: nave\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: nave\r\nConnection: close\r\n\r\n").as_bytes())
+        .await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
     Ok(answer)

@@ -102,6 +102,8 @@ async fn drift_is_seen_after_cut_connections_and_forgotten_history() {
         if round == 1 {
             sim.forget_history();
         }
+        // On connections that were not cut.
+        let cluster = TestCluster::new(kube::Config::new(sim.url().parse().expect("a URL")));
         cluster.edit(&objects[round], "kubectl-edit", json!({"data": {"key": "else"}})).await;
         cluster.wait(&objects[round], "put back", |object| object["data"]["key"] == "a").await;
     }

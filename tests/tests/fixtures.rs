@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use nave_tests::kube::{ControlPlane, Unavailable};
 use nave_tests::processes::{Agent, Hub};
 
-const SETS: [&str; 4] = ["online-boutique", "guestbook/guestbook", "kube-prometheus-setup", "gateway-api-crds"];
+const SETS: [&str; 4] =
+    ["online-boutique", "guestbook/guestbook", "kube-prometheus-setup", "gateway-api-crds"];
 
 fn fixtures() -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");

@@ -1,9 +1,9 @@
 //! The main job with the real binaries over real sockets: join, apply, status, drift, prune, and restarts of hub and
 //! agent, on simulated clusters.
 
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use nave_tests::processes::{Agent, Hub, text, until};
 use serde_json::json;
 
@@ -53,7 +53,8 @@ impl World {
 
     async fn apply(&self) -> anyhow::Result<()> {
         let folder = self.folder.path().display().to_string();
-        let arguments = ["apply", "--app", "shop", "-n", "shop", "--create-namespace", "-f", &folder, "--wait"];
+        let arguments =
+            ["apply", "--app", "shop", "-n", "shop", "--create-namespace", "-f", &folder, "--wait"];
         self.hub.nave_ok(&arguments).await?;
         Ok(())
     }
@@ -179,7 +180,8 @@ async fn a_killed_agent_resumes_from_its_disk_and_heals_what_it_missed() -> anyh
 }
 
 #[tokio::test]
-async fn an_agent_that_restarts_with_the_hub_gone_works_on_and_both_find_each_other_again() -> anyhow::Result<()> {
+async fn an_agent_that_restarts_with_the_hub_gone_works_on_and_both_find_each_other_again()
+-> anyhow::Result<()> {
     let mut world = World::start().await?;
     world.write("web.yaml", MANIFESTS)?;
     world.apply().await?;
@@ -204,7 +206,8 @@ async fn one_identifier_follows_a_change_from_hub_to_agent() -> anyhow::Result<(
     let world = World::start().await?;
     world.write("web.yaml", MANIFESTS)?;
     let folder = world.folder.path().display().to_string();
-    let arguments = ["apply", "--app", "shop", "-n", "shop", "--create-namespace", "-f", &folder, "--wait", "-o", "json"];
+    let arguments =
+        ["apply", "--app", "shop", "-n", "shop", "--create-namespace", "-f", &folder, "--wait", "-o", "json"];
     let applied: serde_json::Value = serde_json::from_str(&world.hub.nave_ok(&arguments).await?)?;
     let change = applied["changeId"].as_str().unwrap_or_default().to_owned();
     assert!(!change.is_empty(), "{applied}");

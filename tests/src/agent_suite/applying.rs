@@ -1,7 +1,7 @@
 //! Applying: what is wanted is there, and nothing is written that needs not be.
 
-use nave_common::status::SyncState;
 use nave_common::health::Health;
+use nave_common::status::SyncState;
 use serde_json::{Value, json};
 
 use super::agent::Wish;
@@ -23,7 +23,7 @@ pub fn deployment(namespace: &str, name: &str, replicas: u32, image: &str) -> Va
             "template": {
                 "metadata": {"labels": {"app": name}},
                 "spec": {"containers": [{"name": "main", "image": image, "ports": [{"containerPort": 80}],
-                    "resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}}}]}
+                    "resources": {"requests": {"cpu": "0.010", "memory": "1024Ki"}}}]}
             }
         }
     })
@@ -115,7 +115,8 @@ pub async fn a_pass_in_which_nothing_changed_writes_nothing(cluster: &TestCluste
 
 /// Waits until an agent has nothing more to ask.
 pub async fn settle(agent: &TestAgent) {
-    let total = || ["write", "get", "list", "discover"].map(|verb| agent.requests.count(verb)).iter().sum::<u64>();
+    let total =
+        || ["write", "get", "list", "discover"].map(|verb| agent.requests.count(verb)).iter().sum::<u64>();
     let mut last = total();
     loop {
         tokio::time::sleep(std::time::Duration::from_millis(700)).await;
@@ -178,7 +179,10 @@ pub async fn unknown_kind_is_reported_and_applied_once_it_is_known(cluster: &Tes
     let other = config_map(&namespace, "other", "a");
     let key = agent.tell(&cluster.name("unknown"), &Wish::new(vec![object.clone(), other.clone()]));
     let status = agent.wait(&key, "failed", |status| status.sync == SyncState::Failed).await;
-    assert!(status.reason.contains("Widget") && status.reason.contains("CustomResourceDefinition"), "{status:#?}");
+    assert!(
+        status.reason.contains("Widget") && status.reason.contains("CustomResourceDefinition"),
+        "{status:#?}"
+    );
     cluster.wait(&other, "applied", |object| !object.is_null()).await;
     cluster.create(&definition, "someone").await;
     agent.wait_synced(&key).await;

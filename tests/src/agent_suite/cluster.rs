@@ -69,7 +69,9 @@ impl Requests {
 fn is_discovery(path: &str) -> bool {
     // /version, /api/v1, /apis, /apis/GROUP, /apis/GROUP/VERSION
     let segments = path.trim_matches('/').split('/').count();
-    path == "/version" || (path.starts_with("/apis") && segments <= 3) || (path.starts_with("/api/") && segments <= 2)
+    path == "/version"
+        || (path.starts_with("/apis") && segments <= 3)
+        || (path.starts_with("/api/") && segments <= 2)
 }
 
 #[derive(Clone)]
@@ -138,8 +140,11 @@ impl TestCluster {
     /// Where that does not work.
     pub async fn namespace(&self, prefix: &str) -> String {
         let name = self.name(prefix);
-        self.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}), "kubectl-create")
-            .await;
+        self.create(
+            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}),
+            "kubectl-create",
+        )
+        .await;
         name
     }
 
@@ -207,7 +212,9 @@ impl TestCluster {
     pub async fn apply(&self, object: &Value, manager: &str) {
         let (api, name) = self.api(object);
         let params = PatchParams::apply(manager).force();
-        api.patch(&name, &params, &Patch::Apply(object)).await.unwrap_or_else(|error| panic!("apply {name}: {error}"));
+        api.patch(&name, &params, &Patch::Apply(object))
+            .await
+            .unwrap_or_else(|error| panic!("apply {name}: {error}"));
     }
 
     /// Scales a workload through its scale subresource under the name of a manager.

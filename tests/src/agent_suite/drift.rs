@@ -12,7 +12,11 @@ use super::applying::{config_map, deployment, settle};
 use super::{TestAgent, TestCluster};
 
 /// An application of one object that is applied and followed.
-async fn applied(cluster: &TestCluster, prefix: &str, object: &Value) -> (TestAgent, nave_common::name::ApplicationKey) {
+async fn applied(
+    cluster: &TestCluster,
+    prefix: &str,
+    object: &Value,
+) -> (TestAgent, nave_common::name::ApplicationKey) {
     let mut agent = TestAgent::start(cluster);
     let key = agent.tell(&cluster.name(prefix), &Wish::new(vec![object.clone()]));
     agent.wait_synced(&key).await;
@@ -40,7 +44,7 @@ pub async fn taken_fields_are_taken_back(cluster: &TestCluster) {
     cluster.scale(&object, "kubectl", 5).await;
     cluster.wait(&object, "scaled back", |object| object["spec"]["replicas"] == 2).await;
     let containers = json!([{"name": "main", "image": "cart:2", "ports": [{"containerPort": 80}],
-        "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]);
+        "resources": {"requests": {"cpu": "10m", "memory": "1Mi"}}}]);
     let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
     cluster.edit(&object, "kubectl-set", patch).await;
     let image = |object: &Value| object["spec"]["template"]["spec"]["containers"][0]["image"] == "cart:1";
@@ -61,7 +65,9 @@ pub async fn deleted_objects_are_made_again(cluster: &TestCluster) {
     let (agent, key) = applied(cluster, "deleted", &object).await;
     let first = cluster.get(&object).await.expect("it is there")["metadata"]["uid"].clone();
     cluster.delete(&object).await;
-    cluster.wait(&object, "made again", |object| !object.is_null() && object["metadata"]["uid"] != first).await;
+    cluster
+        .wait(&object, "made again", |object| !object.is_null() && object["metadata"]["uid"] != first)
+        .await;
     agent.wait(&key, "counted", |status| status.drift_count == 1 && status.sync == SyncState::Synced).await;
     agent.stop().await;
 }
@@ -72,9 +78,13 @@ pub async fn removed_labels_come_back(cluster: &TestCluster) {
     let object = config_map(&namespace, "a", "a");
     let (agent, _) = applied(cluster, "labels", &object).await;
     let uid = cluster.get(&object).await.expect("it is there")["metadata"]["uid"].clone();
-    cluster.edit(&object, "kubectl-label", json!({"metadata": {"labels": {"nave.dev/application": null}}})).await;
+    cluster
+        .edit(&object, "kubectl-label", json!({"metadata": {"labels": {"nave.dev/application": null}}}))
+        .await;
     let live = cluster
-        .wait(&object, "labelled again", |object| object["metadata"]["labels"]["nave.dev/application"].is_string())
+        .wait(&object, "labelled again", |object| {
+            object["metadata"]["labels"]["nave.dev/application"].is_string()
+        })
         .await;
     assert_eq!(live["metadata"]["uid"], uid);
     agent.stop().await;
@@ -110,7 +120,10 @@ pub async fn fields_of_others_are_reported(cluster: &TestCluster) {
     object["data"]["other"] = "ours".into();
     let key = agent.tell(&name, &Wish::new(vec![object.clone()]));
     let status = agent.wait(&key, "out of sync", |status| status.sync == SyncState::OutOfSync).await;
-    assert!(status.reason.contains(".data.other") && status.reason.contains("other-controller"), "{status:#?}");
+    assert!(
+        status.reason.contains(".data.other") && status.reason.contains("other-controller"),
+        "{status:#?}"
+    );
     assert_eq!(cluster.get(&object).await.expect("it is there")["data"]["other"], "theirs");
     // Once the other lets go, it is applied without anybody's doing.
     let bare = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": object["metadata"]});

@@ -2,7 +2,6 @@
 
 use nave_common::health::Health;
 
-
 use super::agent::Wish;
 use super::applying::deployment;
 use super::cluster::PATIENCE;

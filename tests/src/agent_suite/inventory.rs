@@ -19,7 +19,8 @@ pub fn config_map_of(key: &ApplicationKey) -> Value {
 pub async fn restart_writes_nothing_and_reads_no_single_object(cluster: &TestCluster) {
     let mut agent = TestAgent::start(cluster);
     let namespace = cluster.namespace("restart").await;
-    let mut objects: Vec<_> = (0..20).map(|number| config_map(&namespace, &format!("c{number}"), "a")).collect();
+    let mut objects: Vec<_> =
+        (0..20).map(|number| config_map(&namespace, &format!("c{number}"), "a")).collect();
     objects.push(deployment(&namespace, "cart", 1, "cart:1"));
     let key = agent.tell(&cluster.name("restart"), &Wish::new(objects));
     agent.wait_synced(&key).await;
@@ -27,7 +28,12 @@ pub async fn restart_writes_nothing_and_reads_no_single_object(cluster: &TestClu
     let agent = agent.restart(cluster).await;
     agent.wait_synced(&key).await;
     settle(&agent).await;
-    assert_eq!((agent.requests.count("write"), agent.requests.count("get")), (0, 0), "{:#?}", agent.requests.take());
+    assert_eq!(
+        (agent.requests.count("write"), agent.requests.count("get")),
+        (0, 0),
+        "{:#?}",
+        agent.requests.take()
+    );
     agent.stop().await;
 }
 
@@ -103,7 +109,8 @@ pub async fn inventory_names_every_object(cluster: &TestCluster) {
     let has_uids = |object: &Value| {
         let text = object["data"]["inventory.json"].as_str().unwrap_or_default();
         let inventory = serde_json::from_str::<nave_common::inventory::Inventory>(text);
-        inventory.is_ok_and(|it| it.objects.len() == 5 && it.objects.values().all(|entry| entry.uid.is_some()))
+        inventory
+            .is_ok_and(|it| it.objects.len() == 5 && it.objects.values().all(|entry| entry.uid.is_some()))
     };
     cluster.wait(&config_map_of(&key), "complete", has_uids).await;
     agent.stop().await;

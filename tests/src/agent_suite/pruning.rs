@@ -19,7 +19,8 @@ pub async fn what_is_no_longer_wanted_is_deleted(cluster: &TestCluster) {
     agent.wait_synced(&key).await;
     // One that looks like Nave's and is not in its inventory.
     let mut lookalike = config_map(&namespace, "lookalike", "a");
-    lookalike["metadata"]["labels"] = cluster.get(&kept).await.expect("it is there")["metadata"]["labels"].clone();
+    lookalike["metadata"]["labels"] =
+        cluster.get(&kept).await.expect("it is there")["metadata"]["labels"].clone();
     cluster.create(&lookalike, "someone").await;
     let key = agent.tell(&name, &Wish::new(vec![kept.clone()]));
     cluster.wait_gone(&dropped).await;
@@ -42,7 +43,10 @@ pub async fn protected_objects_stay(cluster: &TestCluster) {
     agent.wait_synced(&key).await;
     let key = agent.tell(&name, &Wish::new(vec![kept]));
     let shown = |status: &nave_common::status::AssignmentStatus| {
-        status.objects.iter().any(|object| object.object.name == "protected" && object.reason.contains("nave.dev/prune"))
+        status
+            .objects
+            .iter()
+            .any(|object| object.object.name == "protected" && object.reason.contains("nave.dev/prune"))
     };
     let status = agent.wait(&key, "kept", shown).await;
     assert_eq!(status.sync, SyncState::Synced, "what stays on purpose is no lack: {status:#?}");
@@ -79,7 +83,11 @@ pub async fn nothing_wanted_deletes_nothing(cluster: &TestCluster) {
     let key = agent.tell(&name, &Wish::new(vec![object.clone()]));
     agent.wait_synced(&key).await;
     agent.tell(&name, &Wish::new(Vec::new()));
-    agent.wait(&key, "told", |status| status.objects.iter().any(|object| object.reason.contains("deletes nothing"))).await;
+    agent
+        .wait(&key, "told", |status| {
+            status.objects.iter().any(|object| object.reason.contains("deletes nothing"))
+        })
+        .await;
     settle(&agent).await;
     assert!(cluster.get(&object).await.is_some());
     agent.stop().await;
@@ -122,7 +130,11 @@ pub async fn removal_takes_everything_and_nothing_else(cluster: &TestCluster) {
     agent.wait_synced(&bystander).await;
     agent.tell_removal(&key);
     let status = agent.wait(&key, "removed", |status| status.removed).await;
-    assert_eq!((status.object_count, status.applied, status.sync), (0, None, SyncState::Synced), "{status:#?}");
+    assert_eq!(
+        (status.object_count, status.applied, status.sync),
+        (0, None, SyncState::Synced),
+        "{status:#?}"
+    );
     assert_eq!(status.health, Health::Healthy);
     for object in &objects {
         cluster.wait_gone(object).await;
@@ -140,8 +152,11 @@ pub async fn removal_takes_everything_and_nothing_else(cluster: &TestCluster) {
 pub async fn object_moves_between_applications(cluster: &TestCluster) {
     let mut agent = TestAgent::start(cluster);
     let namespace = cluster.namespace("moves").await;
-    let (object, rest, own) =
-        (config_map(&namespace, "moving", "a"), config_map(&namespace, "rest", "a"), config_map(&namespace, "own", "a"));
+    let (object, rest, own) = (
+        config_map(&namespace, "moving", "a"),
+        config_map(&namespace, "rest", "a"),
+        config_map(&namespace, "own", "a"),
+    );
     let (from, to) = (cluster.name("zz-from"), cluster.name("aa-to"));
     let from_key = agent.tell(&from, &Wish::new(vec![object.clone(), rest.clone()]));
     let to_key = agent.tell(&to, &Wish::new(vec![own.clone()]));
