@@ -40,8 +40,9 @@ async fn public_manifests_go_to_simulated_clusters_and_back() -> anyhow::Result<
     let hub = Hub::start().await?;
     let mut agents = Vec::new();
     let mut clusters = Vec::new();
-    for name in ["eu-1", "us-1"] {
-        let cluster = nave_sim::Cluster::start(nave_sim::Config::default()).await?;
+    for (seed, name) in (1..).zip(["eu-1", "us-1"]) {
+        // Each its own seed, and so its own UID: the hub takes one cluster under one name.
+        let cluster = nave_sim::Cluster::start(nave_sim::Config { seed, ..Default::default() }).await?;
         agents.push(Agent::join(&hub, name, &cluster.kubeconfig(), &[]).await?);
         clusters.push(cluster);
     }
