@@ -1,5 +1,7 @@
 //! The agent's cluster side on the sim: the whole suite, and faults that only the sim can make.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::time::{Duration, Instant};
 
 use nave_common::application::Adopt;
@@ -97,15 +99,15 @@ async fn an_api_server_that_is_down_is_reported_and_everything_goes_on_when_it_i
 async fn drift_is_seen_after_cut_connections_and_forgotten_history() {
     let (sim, cluster) = sim().await;
     let (agent, key, objects) = running(&cluster, 10).await;
-    for round in 0..3 {
+    for (round, object) in objects.iter().take(3).enumerate() {
         sim.faults().cut_connections();
         if round == 1 {
             sim.forget_history();
         }
         // On connections that were not cut.
         let cluster = TestCluster::new(kube::Config::new(sim.url().parse().expect("a URL")));
-        cluster.edit(&objects[round], "kubectl-edit", json!({"data": {"key": "else"}})).await;
-        cluster.wait(&objects[round], "put back", |object| object["data"]["key"] == "a").await;
+        cluster.edit(object, "kubectl-edit", json!({"data": {"key": "else"}})).await;
+        cluster.wait(object, "put back", |object| object["data"]["key"] == "a").await;
     }
     let status = agent.wait(&key, "counted", |status| status.drift_count == 3).await;
     assert_eq!(status.sync, SyncState::Synced);
