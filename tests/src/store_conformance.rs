@@ -1,6 +1,6 @@
 //! What every store must do, whatever its backend: written once, run on each.
 //!
-//! A backend's test file says how it is opened and calls [`store_conformance!`](crate::store_conformance); it may
+//! A backend's test file says how it is opened and calls [`store_conformance!`](crate::store_conformance!); it may
 //! add tests of its own. The model it is compared with lives in [`model`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A failed expectation is how a test fails.

@@ -116,7 +116,7 @@ pub(crate) struct Delete {
     nave suspend application shop\n  \
     nave suspend application shop --cluster eu-1")]
 pub(crate) struct Suspend {
-    /// [application] NAME
+    /// NAME, or application NAME
     #[arg(required = true, num_args = 1..=2, value_name = "APPLICATION")]
     pub(crate) what: Vec<String>,
     #[command(flatten)]
@@ -145,7 +145,7 @@ pub(crate) struct Resume {
     nave undo application shop                      to the one before the present\n  \
     nave undo application shop --to-revision 3 --wait")]
 pub(crate) struct Undo {
-    /// [application] NAME
+    /// NAME, or application NAME
     #[arg(required = true, num_args = 1..=2, value_name = "APPLICATION")]
     pub(crate) what: Vec<String>,
     #[command(flatten)]

@@ -23,7 +23,7 @@ use super::{Format, Project};
     nave get revisions shop"
 )]
 pub(crate) struct Get {
-    /// KIND [NAME]… or KIND/NAME…
+    /// KIND, KIND NAME… or KIND/NAME…
     #[arg(required = true, value_name = "KIND [NAME]")]
     pub(crate) what: Vec<String>,
     #[command(flatten)]
@@ -131,7 +131,7 @@ pub(crate) enum ManifestFormat {
     nave history application shop\n  \
     nave history shop -o json")]
 pub(crate) struct History {
-    /// [application] NAME
+    /// NAME, or application NAME
     #[arg(required = true, num_args = 1..=2, value_name = "APPLICATION")]
     pub(crate) what: Vec<String>,
     #[command(flatten)]
