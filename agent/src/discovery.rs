@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::api::{Api, Error, Gvk, Resource};
 
@@ -14,44 +15,60 @@ use crate::api::{Api, Error, Gvk, Resource};
 #[derive(Debug, Clone)]
 pub struct Discovery {
     api: Api,
-    cache: Arc<Mutex<HashMap<String, Kinds>>>,
+    cache: Arc<Mutex<HashMap<String, Known>>>,
+    /// Held by the one that asks, so that many that want to know the same ask once.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The kinds of one group and version.
 type Kinds = Arc<[Arc<Resource>]>;
 
+/// What is known of one group and version.
+#[derive(Debug, Clone)]
+struct Known {
+    kinds: Kinds,
+    asked_at: Instant,
+}
+
 impl Discovery {
     /// With nothing found out yet.
     #[must_use]
     pub fn new(api: Api) -> Self {
-        Self { api, cache: Arc::default() }
+        Self { api, cache: Arc::default(), asking: Arc::default() }
     }
 
     /// A kind that was found before; no request is made.
     #[must_use]
     pub fn known(&self, gvk: &Gvk) -> Option<Arc<Resource>> {
         let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        find(cache.get(&gvk.api_version())?, gvk)
+        find(&cache.get(&gvk.api_version())?.kinds, gvk)
     }
 
-    /// Asks for every kind of an `apiVersion` and remembers the answer. An `apiVersion` that is not served has none.
+    /// Asks for every kind of an `apiVersion` and remembers the answer. An `apiVersion` that is not served has none. The
+    /// answer to a question that someone asked after `since` will do.
     ///
     /// # Errors
     /// [`Error`] where the API server cannot say.
-    pub async fn refresh(&self, api_version: &str) -> Result<Arc<[Arc<Resource>]>, Error> {
+    pub async fn refresh(&self, api_version: &str, since: Instant) -> Result<Arc<[Arc<Resource>]>, Error> {
+        let _asking = self.asking.lock().await;
+        let known = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(api_version).cloned();
+        if let Some(known) = known.filter(|known| known.asked_at >= since) {
+            return Ok(known.kinds);
+        }
+        let asked_at = Instant::now();
         let path = if api_version.contains('/') {
             format!("/apis/{api_version}")
         } else {
             format!("/api/{api_version}")
         };
-        let resources: Arc<[Arc<Resource>]> = match self.api.get_path(&path).await {
+        let kinds: Kinds = match self.api.get_path(&path).await {
             Ok(list) => read(&list, api_version).into(),
             Err(error) if error.is_not_found() => Arc::new([]),
             Err(error) => return Err(error),
         };
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.insert(api_version.to_owned(), Arc::clone(&resources));
-        Ok(resources)
+        cache.insert(api_version.to_owned(), Known { kinds: Arc::clone(&kinds), asked_at });
+        Ok(kinds)
     }
 
     /// Every kind of every group in the version that the API server prefers, as far as its objects can be listed.
@@ -60,6 +77,7 @@ impl Discovery {
     /// [`Error`] where the API server cannot say which groups there are. A single group that cannot be read (its
     /// aggregated server is down) is left out and named in the second part.
     pub async fn all(&self) -> Result<(Vec<Arc<Resource>>, Vec<String>), Error> {
+        let started_at = Instant::now();
         let groups = self.api.get_path("/apis").await?;
         let preferred = groups["groups"]
             .as_array()
@@ -69,7 +87,7 @@ impl Discovery {
         let mut found = Vec::new();
         let mut missing = Vec::new();
         for api_version in std::iter::once("v1").chain(preferred) {
-            match self.refresh(api_version).await {
+            match self.refresh(api_version, started_at).await {
                 Ok(resources) => found.extend(resources.iter().cloned()),
                 Err(error) if error.is_unreachable() => return Err(error),
                 Err(_) => missing.push(api_version.to_owned()),

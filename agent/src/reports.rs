@@ -41,8 +41,9 @@ impl Reports {
     pub fn publish(&self, status: AssignmentStatus) {
         let mut newest = self.lock();
         let key = status.application.clone();
-        let same = newest.statuses.get(&key).is_some_and(|last| {
-            AssignmentStatus { observed_at: status.observed_at, ..last.clone() } == status
+        let same = newest.statuses.get_mut(&key).is_some_and(|last| {
+            last.observed_at = status.observed_at;
+            *last == status
         });
         newest.statuses.insert(key.clone(), status);
         if !same {

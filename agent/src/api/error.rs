@@ -148,6 +148,10 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Unreadable { .. } => true,
+            // A field of a wrong type is answered with 500, and stays wrong.
+            Self::Refused(refusal) if refusal.message.contains("failed to create typed patch object") => {
+                false
+            }
             Self::Refused(refusal) => {
                 matches!(refusal.code, 408 | 429 | 500 | 502 | 503 | 504) || refusal.retry_after.is_some()
             }
@@ -208,6 +212,14 @@ mod tests {
         let body = br#"{"kind":"Status","reason":"TooManyRequests","details":{"retryAfterSeconds":2}}"#;
         let error = Error::from(Box::new(Refusal::read("x", 429, body, None)));
         assert_eq!(error.retry_after(), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_field_of_a_wrong_type_is_no_passing_trouble() {
+        let body =
+            br#"{"message":"failed to create typed patch object (a/b; /v1, Kind=Secret): .immutable: expected boolean"}"#;
+        assert!(!Error::from(Box::new(Refusal::read("x", 500, body, None))).is_transient());
+        assert!(Error::from(Box::new(Refusal::read("x", 500, b"etcd is away", None))).is_transient());
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub enum Verdict {
     Ours(Identity),
     /// It is there and may be taken over.
     TakeOver(Identity),
+    /// It is there, is not this application's, and is being deleted.
+    Going,
     /// It is there and stays as it is.
     Leave,
     /// It is there and is not touched; this is why.
@@ -143,6 +145,7 @@ async fn judge(api: &Api, request: &Request, key: &ObjectKey, index: u32, metada
     };
     match adopt::judge(&live, &ownership::managers(metadata), situation) {
         Judgement::Ours => Verdict::Ours(live),
+        _ if live.deleting => Verdict::Going,
         Judgement::TakeOver => Verdict::TakeOver(live),
         Judgement::Leave => Verdict::Leave,
         Judgement::Refuse(why) => Verdict::Refuse(why),

@@ -27,6 +27,8 @@ pub struct Request {
     pub resource: Arc<Resource>,
     /// Its UID; `None` where the answer to its create was never seen.
     pub uid: Option<String>,
+    /// Whether a person's wish that nothing be written to it counts. Not where the whole application is to go.
+    pub may_be_suspended: bool,
 }
 
 /// How it went.
@@ -82,6 +84,9 @@ pub async fn prune(api: &Api, discovery: &Discovery, request: &Request) -> Outco
         }
         if live.deleting {
             return Outcome::Going(waits_for(&metadata));
+        }
+        if live.suspended && request.may_be_suspended {
+            return Outcome::Kept("it has the annotation nave.dev/suspend: \"true\"".into());
         }
         if live.keep {
             return Outcome::Kept("it is protected by its annotation nave.dev/prune: disabled".into());
@@ -186,6 +191,7 @@ mod tests {
             }),
             resource: Arc::new(Resource::core("ConfigMap", "configmaps", true)),
             uid: uid.map(str::to_owned),
+            may_be_suspended: true,
         }
     }
 

@@ -36,8 +36,13 @@ pub enum Sight {
         /// When it was asked for.
         started_at: Instant,
     },
-    /// It cannot follow; this is why.
-    Blind(String),
+    /// It cannot follow.
+    Blind {
+        /// Why.
+        why: String,
+        /// Whether that will pass by itself.
+        passes: bool,
+    },
     /// It can follow again.
     Seeing,
 }
@@ -63,7 +68,7 @@ pub async fn follow(api: Api, resource: Arc<Resource>, sights: mpsc::Sender<Mess
                 } else {
                     tracing::warn!(kind = %resource.gvk, error = error.describe(), "cannot follow for now");
                     blind = true;
-                    let problem = Sight::Blind(error.describe());
+                    let problem = Sight::Blind { why: error.describe(), passes: error.is_transient() };
                     if send(&sights, &resource, problem).await.is_err() {
                         return;
                     }

@@ -48,11 +48,19 @@ pub struct Record {
     pub intents_saved: u64,
     /// Writes that failed in a row.
     pub failures: u32,
+    /// After a failure nothing is written before this.
+    pub retry_at: Option<Instant>,
     /// Why the last one failed.
     pub problem: Option<String>,
 }
 
 impl Record {
+    /// Whether a write is under way, or must wait after a failure.
+    #[must_use]
+    pub fn is_held_up(&self, now: Instant) -> bool {
+        self.saving.is_some() || self.retry_at.is_some_and(|at| at > now)
+    }
+
     /// Whether something is about to be made whose intent is not in the cluster yet.
     #[must_use]
     pub fn has_intents(&self) -> bool {
@@ -252,14 +260,14 @@ impl Application {
             .collect()
     }
 
-    /// The kinds that are to be followed. While a pass is open, new kinds are put off, so that the API server does not
-    /// tell of every object that is just being made; not put off are kinds of which nothing was seen yet, and CRDs.
+    /// The kinds that are to be followed. In a pass new kinds are put off, so that the API server does not tell of every
+    /// object that is just being made; not put off are kinds of which nothing was seen yet, and CRDs.
     #[must_use]
-    pub fn kinds(&self) -> BTreeSet<Arc<Resource>> {
+    pub fn kinds(&self, in_a_pass: bool) -> BTreeSet<Arc<Resource>> {
         let followed = |object: &&Object| {
             let is_made = object.entry.as_ref().is_some_and(|entry| entry.uid.is_some());
             let is_definition = object.rank == DEFINITIONS && object.entry.is_some();
-            let is_due = self.pass_since.is_none() || object.live == Live::Unknown;
+            let is_due = !in_a_pass || object.live == Live::Unknown;
             !object.awaits_kind
                 && !object.resource.plural.is_empty()
                 && (is_definition || (is_made && is_due))

@@ -10,16 +10,21 @@
 pub mod advance;
 pub mod application;
 pub mod claims;
+pub mod intake;
+pub mod kinds;
 pub mod object;
+pub mod outcome;
 pub mod pause;
 pub mod queue;
 pub mod reconciler;
+pub mod record;
 pub mod replan;
 pub mod resolve;
 pub mod settle;
 pub mod sights;
 pub mod status;
 pub mod tasks;
+pub mod tell;
 pub mod wakes;
 
 use std::time::Duration;

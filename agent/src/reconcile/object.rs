@@ -179,6 +179,10 @@ pub struct Object {
     pub failures: u32,
     /// It is left alone until then.
     pub paused_until: Option<Instant>,
+    /// Until then it is left alone because it is contested.
+    pub contested_until: Option<Instant>,
+    /// Whether it is to be looked whether it may be had by now.
+    pub look_again: bool,
     /// Its put-backs, once there was one.
     pub contest: Option<Box<Contest>>,
 }
@@ -210,6 +214,8 @@ impl Object {
             taken: Vec::new(),
             failures: 0,
             paused_until: None,
+            contested_until: None,
+            look_again: false,
             contest: None,
         }
     }
@@ -245,7 +251,7 @@ impl Object {
             || entry.api_version != self.resource.gvk.api_version()
         {
             Need::Apply(Why::Update)
-        } else if entry.owned.is_none() || entry.owned != seen.owned {
+        } else if entry.owned.is_none() || (seen.owned.is_some() && entry.owned != seen.owned) {
             Need::Apply(Why::PutBack)
         } else {
             Need::Nothing
@@ -256,6 +262,23 @@ impl Object {
     #[must_use]
     pub fn is_free(&self, now: Instant) -> bool {
         !self.busy && self.paused_until.is_none_or(|until| until <= now)
+    }
+
+    /// Forgets what did not work: something else is wanted now, or it may work now.
+    pub fn start_afresh(&mut self) {
+        self.failures = 0;
+        self.paused_until = None;
+        self.contested_until = None;
+        if matches!(self.role, Role::Look | Role::Keep | Role::Prune | Role::Release) {
+            self.problem = None;
+        }
+    }
+
+    /// Whether its pods, if it has any, can tell why it is not well.
+    #[must_use]
+    pub fn is_unwell(&self) -> bool {
+        let health = self.health.as_ref().map(|health| health.health);
+        matches!(health, Some(Health::Progressing | Health::Degraded))
     }
 
     /// Whether it is in the cluster exactly as wanted, or needs not be.

@@ -90,6 +90,12 @@ impl Queue {
         self.leaving[rank].pop_front()
     }
 
+    /// Whether something is to go that was not started yet.
+    #[must_use]
+    pub fn has_leaving(&self) -> bool {
+        self.leaving.iter().any(|queue| !queue.is_empty())
+    }
+
     /// Whether every object that waits by rank was tried.
     #[must_use]
     pub fn is_through(&self) -> bool {

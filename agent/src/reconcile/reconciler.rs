@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nave_common::name::ApplicationKey;
 use nave_common::runtime::backoff::Reconnect;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,9 @@ const MAX_WAITING_SIGHTS: usize = 64;
 
 /// How many of the same kind are taken in at once, before something else gets its turn.
 const MAX_BATCH: usize = 64;
+
+/// An open pass delays the following of new kinds at most so long.
+pub(super) const PASS_GRACE: Duration = Duration::from_secs(1);
 
 /// How long the last writes may take when the agent is told to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,6 +59,8 @@ pub(super) struct Follower {
     pub(super) listed: bool,
     /// Why it sees nothing at the moment.
     pub(super) blind: Option<String>,
+    /// Whether it will see nothing until a person does something.
+    pub(super) hopeless: bool,
 }
 
 /// The reconciler.
@@ -70,8 +75,12 @@ pub(super) struct Reconciler {
     pub(super) holders: HashMap<Holder, ApplicationKey>,
     pub(super) claims: Claims,
     pub(super) followers: HashMap<Gvk, Follower>,
+    /// Whether other kinds may be in use than are followed.
+    pub(super) kinds_are_stale: bool,
     pub(super) sights: mpsc::Sender<Message>,
     pub(super) tasks: JoinSet<Done>,
+    /// How many looks for existing objects go on at the same time.
+    pub(super) looks: Arc<Semaphore>,
     /// How many requests for single objects are under way.
     pub(super) in_flight: usize,
     /// How many workloads' pods are being asked.
@@ -92,12 +101,13 @@ impl Reconciler {
         Self {
             discovery: Discovery::new(api.clone()),
             api,
-            config,
             reports,
             applications: BTreeMap::new(),
             holders: HashMap::new(),
             claims: Claims::default(),
             followers: HashMap::new(),
+            kinds_are_stale: false,
+            looks: Arc::new(Semaphore::new(config.max_in_flight.max(1))),
             sights,
             tasks: JoinSet::new(),
             in_flight: 0,
@@ -108,6 +118,7 @@ impl Reconciler {
             server_paused_until: None,
             server_pauses: Reconnect::new(),
             received: Some(received),
+            config,
         }
     }
 
@@ -220,19 +231,6 @@ impl Reconciler {
         if application.record.touch(at) {
             self.wakes.add(at, Wake::Record(key.clone()));
         }
-    }
-
-    /// Notes that there is something new to tell of an application.
-    pub(super) fn tell(&mut self, key: &ApplicationKey) {
-        let Some(application) = self.applications.get_mut(key) else { return };
-        if application.telling.dirty {
-            return;
-        }
-        application.telling.dirty = true;
-        let now = Instant::now();
-        let at =
-            application.telling.last_at.map_or(now, |last| (last + self.config.status_interval).max(now));
-        self.wakes.add(at, Wake::Tell(key.clone()));
     }
 
     /// Writes what is not written yet, and ends every task.

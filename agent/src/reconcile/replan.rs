@@ -1,4 +1,4 @@
-//! From what was told to what is to be done: takes in new work, finds out kinds, plans, and fills the queue.
+//! From what is wanted to what is to be done: plans, puts the plan into the objects, and fills the queue.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nave_common::digest::Digest;
 use nave_common::inventory::InventoryEntry;
-use nave_common::manifest::{Manifest, ObjectKey};
+use nave_common::manifest::ObjectKey;
 use nave_common::name::ApplicationKey;
 use nave_common::status::SyncState;
 use nave_common::time::Timestamp;
@@ -15,21 +15,17 @@ use tokio::time::Instant;
 use super::application::{Application, Past};
 use super::claims::Holder;
 use super::object::{Live, Need, Object, Role};
-use super::reconciler::{Reconciler, Sweeping};
+use super::reconciler::{PASS_GRACE, Reconciler};
 use super::resolve::{self, Resolved};
 use super::wakes::Wake;
-use super::{pause, tasks, wall_clock};
-use crate::api::{Gvk, Resource};
+use super::{tasks, wall_clock};
+use crate::api::Resource;
 use crate::apply::conflict::Claim;
 use crate::apply::plan::{self, Inputs, Rival, Step, Wanted};
 use crate::apply::{look, order};
-use crate::work::{Work, WorkSet};
-
-/// An open pass delays the following of new kinds at most so long.
-const PASS_GRACE: Duration = Duration::from_secs(1);
 
 /// What is applied is not known. Differs from every digest of a manifest.
-fn unknown_digest() -> Digest {
+pub(super) fn unknown_digest() -> Digest {
     Digest::from_bytes([0; 32])
 }
 
@@ -37,187 +33,21 @@ fn unknown_digest() -> Digest {
 type Place = (Arc<Resource>, Option<String>);
 
 impl Reconciler {
-    /// Takes in what was told. All of it is taken in before anything is planned, so that an object that moves from one
-    /// application to another is not deleted in between.
-    pub(super) fn take_work(&mut self, told: &WorkSet) {
-        let mut changed = Vec::new();
-        for (key, work) in told.iter() {
-            if self.take_one(key, work) {
-                changed.push(key.clone());
-            }
-        }
-        let absent: Vec<_> = self
-            .applications
-            .values()
-            .filter(|application| application.work.is_some() && !told.contains_key(&application.key))
-            .map(|application| application.key.clone())
-            .collect();
-        for key in &absent {
-            self.let_be(key);
-        }
-        for key in &changed {
-            self.begin(key);
-        }
-        if !absent.is_empty() {
-            self.follow_kinds();
-        }
-    }
-
-    /// Whether there is something new in the work of one application.
-    fn take_one(&mut self, key: &ApplicationKey, work: &Arc<Work>) -> bool {
-        let past = match &self.sweeping {
-            Sweeping::Done(_) => Past::Known,
-            Sweeping::Due | Sweeping::Busy => Past::Unknown,
-        };
-        let swept = match &mut self.sweeping {
-            Sweeping::Done(swept) => swept.remove(key),
-            Sweeping::Due | Sweeping::Busy => None,
-        };
-        let interval = self.config.record_interval;
-        let application = self.application(key, past);
-        if let Some(entries) = swept {
-            application.remember(entries, wall_clock());
-        }
-        if application.work.as_ref().is_some_and(|known| Arc::ptr_eq(known, work)) {
-            return false;
-        }
-        let same = application.work.as_ref().is_some_and(|known| {
-            known.assignment.desired == work.assignment.desired && application.refusal.is_none()
-        });
-        let generation = work.assignment.generation;
-        let before = application.work.replace(Arc::clone(work));
-        application.refusal = (generation < application.generation).then(|| {
-            format!(
-                "generation {generation} is refused: this cluster has acted on generation {} already",
-                application.generation
-            )
-        });
-        if application.refusal.is_some() {
-            tracing::warn!(application = %key, why = application.refusal, "assignment is refused");
-            application.queue.clear();
-            self.tell(key);
-            return false;
-        }
-        if generation > application.generation {
-            application.generation = generation;
-            self.touch(key, interval);
-        }
-        if same {
-            self.tell(key);
-            return false;
-        }
-        application_changed(self.application(key, past), before.as_deref());
-        true
-    }
-
-    /// Stops doing anything about an application of which nothing is known any more.
-    fn let_be(&mut self, key: &ApplicationKey) {
-        tracing::info!(application = %key, "no longer told of; it is left as it is");
-        self.reports.forget(key);
-        self.wakes.forget(key);
-        let Some(application) = self.applications.get_mut(key) else { return };
-        application.work = None;
-        application.digests.clear();
-        application.unresolved.clear();
-        application.queue.clear();
-        application.pass_since = None;
-        application.applied = None;
-        if application.objects.values().all(|object| object.entry.is_none() && !object.busy) {
-            let holder = application.holder;
-            self.claims.forget(holder);
-            self.holders.remove(&holder);
-            self.applications.remove(key);
-        }
-    }
-
-    /// Begins with new work: what it must know first is found out, then it is planned.
-    pub(super) fn begin(&mut self, key: &ApplicationKey) {
-        self.tell(key);
-        if self.applications.get_mut(key).is_some_and(only_contents_changed) {
-            self.requeue_changed(key);
-            return;
-        }
-        self.claim(key);
-        let Some(application) = self.applications.get(key) else { return };
-        if application.past == Past::Unknown {
-            self.start_sweep();
-            return;
-        }
-        if self.discover(key) {
-            // Planned once the answer is there.
-            if let Some(application) = self.applications.get_mut(key) {
-                application.discovering.fresh = true;
-            }
-        } else {
-            self.replan(key, true);
-        }
-    }
-
-    /// Puts what differs from what is wanted into the queue, where the plan is as before.
-    fn requeue_changed(&mut self, key: &ApplicationKey) {
-        let Some(application) = self.applications.get_mut(key) else { return };
-        let now = Instant::now();
-        application.pass_since = Some(now);
-        for (key, object) in &mut application.objects {
-            object.failures = 0;
-            object.paused_until = None;
-            if matches!(object.need(), Need::Apply(_)) && !object.busy {
-                application.queue.push_ranked(object.rank, Arc::clone(key));
-            }
-        }
-        self.wakes.add(now + PASS_GRACE, Wake::Pass(key.clone()));
-        self.activate(key);
-    }
-
-    /// Asks for the kinds that are not known. Whether there is something to ask.
-    pub(super) fn discover(&mut self, key: &ApplicationKey) -> bool {
-        let Some(application) = self.applications.get_mut(key) else { return false };
-        if application.discovering.busy {
-            application.discovering.again = true;
-            return true;
-        }
-        let manifests = application.manifests().iter();
-        let wanted = manifests.map(|manifest| Gvk::new(manifest.api_version(), &manifest.key().kind));
-        let unresolved = application.objects.iter().filter(|(_, object)| object.resource.plural.is_empty());
-        let gvks: Vec<_> = wanted.chain(unresolved.map(|(_, object)| object.resource.gvk.clone())).collect();
-        let unknown =
-            resolve::unknown_api_versions(gvks.into_iter(), |gvk| self.discovery.known(gvk).is_some());
-        if unknown.is_empty() {
-            return false;
-        }
-        application.discovering.busy = true;
-        self.tasks.spawn(tasks::discover(self.discovery.clone(), key.clone(), unknown));
-        true
-    }
-
-    /// Asks again later for what stayed unknown.
-    pub(super) fn discover_later(&mut self, key: &ApplicationKey) {
-        let Some(application) = self.applications.get_mut(key) else { return };
-        let discovering = &mut application.discovering;
-        let at = Instant::now() + pause::short(discovering.failures.max(1), rand::random());
-        if discovering.again_at.is_none_or(|planned| at < planned) {
-            discovering.again_at = Some(at);
-            self.wakes.add(at, Wake::Discover(key.clone()));
-        }
-    }
-
-    /// Tells the index what an application has to do with.
-    pub(super) fn claim(&mut self, key: &ApplicationKey) {
-        let Some(application) = self.applications.get(key) else { return };
-        let wanted = application.manifests().iter().map(Manifest::key);
-        let held = application.objects.keys().map(AsRef::as_ref);
-        self.claims.set(application.holder, held, wanted, application.default_namespace());
-    }
-
     /// Plans an application anew and fills its queue. `fresh` where what is wanted has changed, so that what failed or
     /// was refused is tried again at once.
     pub(super) fn replan(&mut self, key: &ApplicationKey, fresh: bool) {
         // Out of the map, so that the others can be looked at meanwhile.
         let Some(mut application) = self.applications.remove(key) else { return };
-        if application.work.is_none() || application.refusal.is_some() || application.past == Past::Unknown {
+        let nothing_to_plan = application.work.is_none() || application.refusal.is_some();
+        // As long as kinds are being asked for it cannot be told which are not there.
+        let knows_enough = application.past == Past::Known
+            && !application.discovering.busy
+            && application.discovering.problem.is_none();
+        if nothing_to_plan || !knows_enough || (application.discovering.fresh && !fresh) {
             self.applications.insert(key.clone(), application);
             return;
         }
+        application.discovering.fresh = false;
         let now = wall_clock();
         let contended_before = self.contended(&application);
         let resolved = self.resolve(&application);
@@ -235,7 +65,7 @@ impl Reconciler {
         if retry_discovery {
             self.discover_later(key);
         }
-        self.follow_kinds();
+        self.kinds_are_stale = true;
         self.activate(key);
         self.tell(key);
         if fresh {
@@ -393,6 +223,7 @@ impl Reconciler {
         application.queue.clear();
         application.pass_since = Some(now);
         let mut to_look: BTreeMap<Place, Vec<(Arc<ObjectKey>, u32)>> = BTreeMap::new();
+        let mut to_follow_anew = BTreeSet::new();
         let may_write = application.may_write();
         for (key, object) in &mut application.objects {
             object.counted = object.busy;
@@ -400,14 +231,18 @@ impl Reconciler {
                 application.queue.begin(object.rank);
             }
             if fresh {
-                object.failures = 0;
-                object.paused_until = None;
+                object.start_afresh();
             }
-            let follower = self.followers.get(&object.resource.gvk);
-            let told_already = follower.is_some_and(|follower| follower.listed || follower.blind.is_some());
-            if object.role == Role::Keep && object.live == Live::Unknown && told_already {
-                // What its follower had to tell is over, and it was not among it.
-                object.role = Role::Look;
+            if object.role == Role::Keep && object.live == Live::Unknown && !object.awaits_kind {
+                match self.followers.get(&object.resource.gvk) {
+                    // It will never be told of, so it is looked for.
+                    Some(follower) if follower.hopeless => object.role = Role::Look,
+                    // What its follower had to tell is over, and nobody noted it then.
+                    Some(follower) if follower.listed => {
+                        to_follow_anew.insert(Arc::clone(&object.resource));
+                    }
+                    Some(_) | None => {}
+                }
             }
             match object.need() {
                 Need::Look if may_write && object.is_free(now) => {
@@ -415,8 +250,8 @@ impl Reconciler {
                     object.busy = true;
                     object.counted = true;
                     application.queue.begin(object.rank);
-                    let group = (Arc::clone(&object.resource), key.namespace.clone());
-                    to_look.entry(group).or_default().push((Arc::clone(key), index));
+                    let place = (Arc::clone(&object.resource), key.namespace.clone());
+                    to_look.entry(place).or_default().push((Arc::clone(key), index));
                 }
                 Need::Apply(_) if object.is_free(now) => {
                     application.queue.push_ranked(object.rank, Arc::clone(key));
@@ -428,72 +263,14 @@ impl Reconciler {
         if let Some(work) = application.work.as_ref() {
             for ((resource, namespace), objects) in to_look {
                 let request = look::Request { work: Arc::clone(work), resource, namespace, objects };
-                self.tasks.spawn(tasks::look(self.api.clone(), request));
+                self.tasks.spawn(tasks::look(self.api.clone(), request, Arc::clone(&self.looks)));
             }
+        }
+        for resource in to_follow_anew {
+            self.follow_anew(&resource);
         }
         self.wakes.add(now + PASS_GRACE, Wake::Pass(application.key.clone()));
     }
-}
-
-/// What follows from new work for the application's own state.
-fn application_changed(application: &mut Application, before: Option<&Work>) {
-    let known =
-        before.and_then(|work| work.rendering.as_ref()).map_or(&[][..], |rendering| &rendering.manifests);
-    // To compare is cheaper than to take a digest, and most of a new revision is as before.
-    let digest_of = |(index, manifest): (usize, &Manifest)| match known.get(index) {
-        Some(same) if same == manifest => application.digests.get(index).copied(),
-        _ => None,
-    };
-    let digests = application.manifests().iter().enumerate();
-    let digests = digests.map(|it| digest_of(it).unwrap_or_else(|| it.1.digest())).collect();
-    application.digests = digests;
-    application.same_objects = match (before, application.work.as_deref()) {
-        (Some(before), Some(after)) => have_same_objects(before, after),
-        _ => false,
-    };
-    application.removed = false;
-    application.left_behind.clear();
-    application.discovering.failures = 0;
-}
-
-/// Whether new work wants the very same objects, kept by the same rules, and only differs in what is in them. Then it is
-/// put into the objects, and nothing has to be planned.
-fn only_contents_changed(application: &mut Application) -> bool {
-    let settled = application.past == Past::Known
-        && application.unresolved.is_empty()
-        && !application.discovering.busy
-        && !application.is_suspended()
-        && application.same_objects
-        && application.objects.values().all(|object| {
-            matches!(object.role, Role::Keep | Role::Share) && object.wanted.is_some() && !object.awaits_kind
-        });
-    if !settled {
-        return false;
-    }
-    let digests = &application.digests;
-    for object in application.objects.values_mut() {
-        if let Some(wanted) = &mut object.wanted
-            && let Some(digest) = usize::try_from(wanted.index).ok().and_then(|index| digests.get(index))
-        {
-            wanted.digest = *digest;
-        }
-    }
-    true
-}
-
-/// Whether two assignments name the same objects in the same order, and keep them by the same rules.
-fn have_same_objects(before: &Work, after: &Work) -> bool {
-    let (Some(run_before), Some(run_after)) = (before.run(), after.run()) else { return false };
-    let (Some(before), Some(after)) = (&before.rendering, &after.rendering) else { return false };
-    run_before.sync == run_after.sync
-        && run_before.namespace == run_after.namespace
-        && run_before.create_namespace == run_after.create_namespace
-        && before.manifests.len() == after.manifests.len()
-        && before
-            .manifests
-            .iter()
-            .zip(&after.manifests)
-            .all(|(before, after)| before.key() == after.key() && before.api_version() == after.api_version())
 }
 
 /// What `other` has to do with the object `key`.
@@ -520,6 +297,7 @@ fn rival_of(other: &Application, key: &ObjectKey) -> Option<Rival> {
 
 /// Puts one step into one object. False where the inventory is to let go of it.
 fn assign(object: &mut Object, step: Step, resource_known: bool, fresh: bool, now: Timestamp) -> bool {
+    let look_again = fresh || std::mem::take(&mut object.look_again);
     let was_refused = matches!(object.role, Role::Refused(_) | Role::Share);
     let clear = |object: &mut Object| {
         object.problem = None;
@@ -534,7 +312,7 @@ fn assign(object: &mut Object, step: Step, resource_known: bool, fresh: bool, no
         }
         Step::Look => {
             let under_way = object.role == Role::Keep && object.live != Live::Unknown;
-            if under_way || (was_refused && !fresh) {
+            if under_way || (was_refused && !look_again) {
                 return true;
             }
             clear(object);

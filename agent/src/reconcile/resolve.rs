@@ -1,6 +1,6 @@
 //! From manifests to objects of known kinds: which namespace each gets, and which kinds are not known. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use nave_common::digest::Digest;
@@ -114,14 +114,6 @@ fn unknown_kind(gvk: &Gvk) -> String {
         "is its CustomResourceDefinition installed?"
     };
     format!("the API server knows no {} in {}: {hint}", gvk.kind, gvk.api_version())
-}
-
-/// The API versions of which something must be known before `manifests` can be resolved.
-pub fn unknown_api_versions<'a>(
-    gvks: impl Iterator<Item = Gvk> + 'a,
-    known: impl Fn(&Gvk) -> bool + 'a,
-) -> BTreeSet<String> {
-    gvks.filter(|gvk| !known(gvk)).map(|gvk| gvk.api_version()).collect()
 }
 
 #[cfg(test)]

@@ -13,14 +13,16 @@ use tokio::time::Instant;
 
 use super::object::{Live, Need, Object, Role, Seen, Sighting};
 use super::reconciler::Reconciler;
-use super::replan::is_definition;
+use super::replan::{is_definition, unknown_digest};
 use super::wakes::Wake;
 use super::wall_clock;
 use crate::api::{Gvk, Resource};
-use crate::apply::conflict::Claim;
 use crate::drift::follow::{Message, Sight};
 use crate::observation::{Lens, Observation, Version, owner};
 use crate::ownership::{self, exclusion};
+
+/// An object that was not applied because of others, and has changed since, is tried again after this.
+const CONFLICT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a workload may be on its way before its pods are asked why.
 const FIRST_DIAGNOSIS: Duration = Duration::from_millis(500);
@@ -33,8 +35,8 @@ impl Reconciler {
             Sight::Present(object) => self.see_present(&resource, &object),
             Sight::Gone(object) => self.see_gone(&resource, &object),
             Sight::Listed { started_at } => self.see_listed(&resource.gvk, started_at),
-            Sight::Blind(why) => self.see_nothing(&resource.gvk, Some(why)),
-            Sight::Seeing => self.see_nothing(&resource.gvk, None),
+            Sight::Blind { why, passes } => self.see_nothing(&resource.gvk, Some(why), passes),
+            Sight::Seeing => self.see_nothing(&resource.gvk, None, true),
         }
     }
 
@@ -94,6 +96,7 @@ impl Reconciler {
         if let Some(follower) = self.followers.get_mut(gvk) {
             follower.listed = true;
             follower.blind = None;
+            follower.hopeless = false;
         }
         let mut missing = Vec::new();
         for application in self.applications.values() {
@@ -120,9 +123,11 @@ impl Reconciler {
     }
 
     /// A kind cannot be followed, or can again.
-    fn see_nothing(&mut self, gvk: &Gvk, why: Option<String>) {
+    fn see_nothing(&mut self, gvk: &Gvk, why: Option<String>, passes: bool) {
         let Some(follower) = self.followers.get_mut(gvk) else { return };
-        let never_listed = !follower.listed && why.is_some();
+        let is_hopeless = !follower.listed && why.is_some() && !passes;
+        let became_hopeless = is_hopeless && !follower.hopeless;
+        follower.hopeless = is_hopeless;
         follower.blind = why;
         let concerned: Vec<_> = self
             .applications
@@ -132,7 +137,7 @@ impl Reconciler {
             .collect();
         for key in concerned {
             self.tell(&key);
-            if never_listed {
+            if became_hopeless {
                 // What is there must be found out in another way.
                 self.replan(&key, false);
             }
@@ -174,6 +179,7 @@ impl Reconciler {
         match sighting {
             Sighting::Present(observation, taken) => {
                 if note_present(object, *observation, taken, now, wall_now) {
+                    self.try_soon_after_conflict(application_key, key, now);
                     self.react(application_key, key);
                 }
             }
@@ -188,6 +194,25 @@ impl Reconciler {
                     self.note_absent(application_key, key);
                 }
             }
+        }
+    }
+
+    /// An object that was not applied because of others has changed: perhaps what stood in the way is gone.
+    fn try_soon_after_conflict(
+        &mut self,
+        application_key: &ApplicationKey,
+        key: &Arc<ObjectKey>,
+        now: Instant,
+    ) {
+        let Some(application) = self.applications.get_mut(application_key) else { return };
+        let Some(object) = application.objects.get_mut(key) else { return };
+        let is_conflicting =
+            object.problem.as_ref().is_some_and(|problem| problem.sync == SyncState::OutOfSync);
+        let is_contested = object.contested_until.is_some_and(|until| until > now);
+        let soon = now + CONFLICT_INTERVAL;
+        if is_conflicting && !is_contested && object.paused_until.is_some_and(|until| until > soon) {
+            object.paused_until = Some(soon);
+            self.wakes.add(soon, Wake::Object(application_key.clone(), Arc::clone(key)));
         }
     }
 
@@ -214,31 +239,12 @@ impl Reconciler {
         self.tell(application_key);
         let Some(application) = self.applications.get(application_key) else { return };
         let Some(object) = application.objects.get(key) else { return };
-        let health = object.health.as_ref().map(|health| health.health);
-        let unwell = matches!(health, Some(Health::Progressing | Health::Degraded));
         let needs_something = matches!(object.need(), Need::Apply(_) | Need::Look);
-        if unwell && object.wanted.is_some() {
+        if object.is_unwell() && object.wanted.is_some() && object.diagnosis_count == 0 {
             self.diagnose_later(application_key, key, Instant::now() + FIRST_DIAGNOSIS);
         }
         if needs_something {
             self.requeue(application_key, key);
-        }
-    }
-
-    /// A CRD of a group has come, changed or gone: whoever waits for one of its kinds asks again.
-    pub(super) fn kinds_changed(&mut self, group: &str) {
-        self.discovery.forget_group(group);
-        let now = Instant::now();
-        for application in self.applications.values_mut() {
-            let waits = application.unresolved.iter().any(|unresolved| unresolved.key.group == group)
-                || application
-                    .objects
-                    .values()
-                    .any(|object| object.awaits_kind && object.resource.gvk.group == group);
-            if waits {
-                application.discovering.failures = 0;
-                self.wakes.add(now, Wake::Discover(application.key.clone()));
-            }
         }
     }
 }
@@ -275,9 +281,9 @@ pub(super) fn note_present(
     if entry.owned == Some(owned) || object.paths.is_empty() {
         object.paths = observation.ownership.paths;
     }
-    if was_conflicting && object.contest.is_none() && object.claim != Claim::Adoption {
-        // Something has changed; perhaps what stood in the way.
-        object.paused_until = object.paused_until.map(|until| until.min(now + Duration::from_secs(1)));
+    if observation.yields.replicas && !object.yields.replicas && entry.owned != Some(owned) {
+        // An autoscaler has come: the field is dropped by one more apply, which is no repair.
+        entry.applied = unknown_digest();
     }
     object.yields = observation.yields;
     object.taken = taken;

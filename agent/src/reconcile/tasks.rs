@@ -8,6 +8,7 @@ use nave_common::digest::Digest;
 use nave_common::inventory::Inventory;
 use nave_common::manifest::ObjectKey;
 use nave_common::name::ApplicationKey;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::object::Why;
@@ -95,16 +96,19 @@ pub async fn discover(
     api_versions: BTreeSet<String>,
 ) -> Done {
     let mut problem = None;
+    let since = Instant::now();
     for api_version in api_versions {
-        if let Err(error) = discovery.refresh(&api_version).await {
+        if let Err(error) = discovery.refresh(&api_version, since).await {
             problem = Some(error);
         }
     }
     Done::Discovered { application, problem }
 }
 
-/// Looks for objects.
-pub async fn look(api: Api, request: look::Request) -> Done {
+/// Looks for objects, once one of the looks that may go on at the same time is over.
+pub async fn look(api: Api, request: look::Request, looks: Arc<Semaphore>) -> Done {
+    // The semaphore is never closed; if it were, there would be nothing to wait for.
+    let _permit = looks.acquire().await.ok();
     let asked_at = Instant::now();
     let verdicts = look::look(&api, &request).await;
     tracing::debug!(

@@ -222,6 +222,7 @@ pub async fn absence_changes_nothing(cluster: &TestCluster) {
     let wish = Wish::new(vec![object.clone()]);
     let key = agent.tell(&name, &wish);
     agent.wait_synced(&key).await;
+    settle(&agent).await;
     agent.requests.take();
     agent.tell_nothing(&key);
     settle(&agent).await;
