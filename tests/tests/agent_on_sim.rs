@@ -203,3 +203,22 @@ async fn wait_for(what: &str, is_so: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// An agent that was stopped while it wrote its record broke that off, and applied everything again when it came back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_is_stopped_while_it_writes_its_record_keeps_it() {
+    let (sim, cluster) = sim().await;
+    let namespace = cluster.namespace("stopped").await;
+    // So that the record is under way when the stop comes.
+    sim.faults().set_latency(Duration::from_millis(400), Duration::ZERO);
+    let mut agent = TestAgent::start(&cluster);
+    let objects = (0..20).map(|number| config_map(&namespace, &format!("c{number}"), "a")).collect();
+    let key = agent.tell(&cluster.name("stopped"), &Wish::new(objects));
+    agent.wait_synced(&key).await;
+    let agent = agent.restart(&cluster).await;
+    sim.faults().set_latency(Duration::ZERO, Duration::ZERO);
+    agent.wait_synced(&key).await;
+    settle(&agent).await;
+    assert_eq!(agent.requests.count("write"), 0, "{:#?}", agent.requests.take());
+    agent.stop().await;
+}
