@@ -6,10 +6,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nave_common::runtime::backoff::retry;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::api::{Api, Error, Gvk, Resource};
+
+/// How often a group is asked for that cannot be read for the moment.
+const MAX_ATTEMPTS: u32 = 5;
 
 /// What was found out, shared by its clones.
 #[derive(Debug, Clone)]
@@ -87,7 +91,7 @@ impl Discovery {
         let mut found = Vec::new();
         let mut missing = Vec::new();
         for api_version in std::iter::once("v1").chain(preferred) {
-            match self.refresh(api_version, started_at).await {
+            match retry(MAX_ATTEMPTS, Error::is_transient, || self.refresh(api_version, started_at)).await {
                 Ok(resources) => found.extend(resources.iter().cloned()),
                 Err(error) if error.is_unreachable() => return Err(error),
                 Err(_) => missing.push(api_version.to_owned()),

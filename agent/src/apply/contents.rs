@@ -6,7 +6,7 @@ use nave_common::manifest::ObjectKey;
 use serde_json::Value;
 
 use crate::api::list::Query;
-use crate::api::{Api, Error, Resource, Target};
+use crate::api::{Api, Error, Gvk, Resource, Target};
 use crate::discovery::Discovery;
 
 /// How many of the objects in the way are named.
@@ -30,7 +30,8 @@ pub enum Contents {
 pub async fn of(api: &Api, discovery: &Discovery, key: &ObjectKey, uid: &str) -> Result<Contents, Error> {
     match (key.group.as_str(), key.kind.as_str()) {
         ("", "Namespace") => {
-            let (kinds, unread) = discovery.all().await?;
+            let (kinds, mut unread) = discovery.all().await?;
+            unread.retain(|api_version| !is_view(&Gvk::new(api_version, "").group));
             if !unread.is_empty() {
                 return Ok(Contents::Outside(format!(
                     "it cannot be told what it holds: {} cannot be read",
@@ -53,7 +54,7 @@ pub async fn of(api: &Api, discovery: &Discovery, key: &ObjectKey, uid: &str) ->
 
 async fn definition(api: &Api, key: &ObjectKey, uid: &str) -> Result<Contents, Error> {
     let definitions = Resource {
-        gvk: crate::api::Gvk::new("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+        gvk: Gvk::new("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
         plural: "customresourcedefinitions".into(),
         namespaced: false,
     };
@@ -83,7 +84,7 @@ pub fn served(definition: &Value) -> Option<Resource> {
     let version = versions.iter().find(|version| version["served"] == true)?["name"].as_str()?;
     let api_version = format!("{}/{version}", spec["group"].as_str()?);
     Some(Resource {
-        gvk: crate::api::Gvk::new(&api_version, spec["names"]["kind"].as_str()?),
+        gvk: Gvk::new(&api_version, spec["names"]["kind"].as_str()?),
         plural: spec["names"]["plural"].as_str()?.to_owned(),
         namespaced: spec["scope"] == "Namespaced",
     })
@@ -91,13 +92,17 @@ pub fn served(definition: &Value) -> Option<Resource> {
 
 /// Kinds whose objects come and go with others, or are only a view of something.
 fn holds_data(resource: &Resource) -> bool {
-    !matches!(
-        (resource.gvk.group.as_str(), resource.gvk.kind.as_str()),
-        ("", "Event" | "Endpoints")
-            | ("events.k8s.io", _)
-            | ("metrics.k8s.io", _)
-            | ("coordination.k8s.io", "Lease")
-    )
+    let (group, kind) = (resource.gvk.group.as_str(), resource.gvk.kind.as_str());
+    !is_view(group)
+        && !matches!(
+            (group, kind),
+            ("", "Event" | "Endpoints") | ("events.k8s.io", _) | ("coordination.k8s.io", "Lease")
+        )
+}
+
+/// Groups of metrics, which nobody can delete.
+fn is_view(group: &str) -> bool {
+    group == "metrics.k8s.io" || group.ends_with(".metrics.k8s.io")
 }
 
 /// One object in a namespace.

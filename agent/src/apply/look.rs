@@ -1,10 +1,12 @@
 //! Looks whether wanted objects that the inventory does not hold are there already, and whose they are: one request for
 //! a few of them, and one list of metadata for many of one kind in one namespace.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use nave_common::digest::Digest;
+use nave_common::inventory::InventoryEntry;
 use nave_common::manifest::{Manifest, ObjectKey};
 use serde_json::Value;
 
@@ -29,7 +31,18 @@ pub struct Request {
     /// Their namespace.
     pub namespace: Option<String>,
     /// The objects, and their places in the rendering.
-    pub objects: Vec<(Arc<ObjectKey>, u32)>,
+    pub objects: Vec<Sought>,
+}
+
+/// One object that is looked for.
+#[derive(Debug, Clone)]
+pub struct Sought {
+    /// Its key.
+    pub key: Arc<ObjectKey>,
+    /// Its place in the rendering.
+    pub index: u32,
+    /// What the inventory says of it, if it was made before.
+    pub entry: Option<InventoryEntry>,
 }
 
 /// What was found out about one object.
@@ -38,7 +51,14 @@ pub enum Verdict {
     /// It is not there.
     Absent,
     /// It is there and this application's already.
-    Ours(Identity),
+    Ours {
+        /// What it is.
+        live: Identity,
+        /// Hashes of the paths that Nave owned after its last apply, where they can be told.
+        paths: Option<Box<[u64]>>,
+        /// Whether everything in it was Nave's, whoever has it now.
+        whole: bool,
+    },
     /// It is there and may be taken over.
     TakeOver(Identity),
     /// It is there, is not this application's, and is being deleted.
@@ -58,12 +78,12 @@ pub async fn look(api: &Api, request: &Request) -> Vec<(Arc<ObjectKey>, Verdict)
         Err(error) => return fail(request, error),
     };
     let mut verdicts = Vec::with_capacity(request.objects.len());
-    for (key, index) in &request.objects {
-        let verdict = match found.remove(key.name.as_str()) {
+    for sought in &request.objects {
+        let verdict = match found.remove(sought.key.name.as_str()) {
             None => Verdict::Absent,
-            Some(live) => judge(api, request, key, *index, &live).await,
+            Some(live) => judge(api, request, sought, &live).await,
         };
-        verdicts.push((Arc::clone(key), verdict));
+        verdicts.push((Arc::clone(&sought.key), verdict));
     }
     verdicts
 }
@@ -71,9 +91,9 @@ pub async fn look(api: &Api, request: &Request) -> Vec<(Arc<ObjectKey>, Verdict)
 /// An error cannot be cloned; each object gets what it says.
 fn fail(request: &Request, error: Error) -> Vec<(Arc<ObjectKey>, Verdict)> {
     let mut verdicts = Vec::with_capacity(request.objects.len());
-    let mut keys = request.objects.iter();
-    let first = keys.next();
-    for (key, _) in keys {
+    let mut objects = request.objects.iter();
+    let first = objects.next();
+    for sought in objects {
         let copy = match &error {
             Error::Refused(refusal) => Error::Refused(refusal.clone()),
             other => Error::Unreachable {
@@ -81,10 +101,10 @@ fn fail(request: &Request, error: Error) -> Vec<(Arc<ObjectKey>, Verdict)> {
                 source: other.describe().into(),
             },
         };
-        verdicts.push((Arc::clone(key), Verdict::Failed(copy)));
+        verdicts.push((Arc::clone(&sought.key), Verdict::Failed(copy)));
     }
-    if let Some((key, _)) = first {
-        verdicts.push((Arc::clone(key), Verdict::Failed(error)));
+    if let Some(sought) = first {
+        verdicts.push((Arc::clone(&sought.key), Verdict::Failed(error)));
     }
     verdicts
 }
@@ -94,23 +114,24 @@ async fn find(api: &Api, request: &Request) -> Result<HashMap<String, Value>, Er
     let namespace = request.namespace.as_deref();
     let mut found = HashMap::new();
     if request.objects.len() <= MAX_SINGLE_LOOKS {
-        let asked: Vec<_> = request.objects.iter().map(|(key, _)| find_one(api, request, key)).collect();
+        let asked: Vec<_> =
+            request.objects.iter().map(|sought| find_one(api, request, &sought.key)).collect();
         let answers = join_all(asked).await;
-        for ((key, _), answer) in request.objects.iter().zip(answers) {
+        for (sought, answer) in request.objects.iter().zip(answers) {
             if let Some(metadata) = answer? {
-                found.insert(key.name.clone(), metadata);
+                found.insert(sought.key.name.clone(), metadata);
             }
         }
         return Ok(found);
     }
-    let wanted: HashMap<&str, ()> = request.objects.iter().map(|(key, _)| (key.name.as_str(), ())).collect();
+    let wanted: HashSet<&str> = request.objects.iter().map(|sought| sought.key.name.as_str()).collect();
     let query = Query::all(&request.resource).within(namespace).metadata();
     let mut next = String::new();
     loop {
         let page = api.list_page(query, &next).await?;
         for item in page.items {
             let name = item["metadata"]["name"].as_str().unwrap_or_default();
-            if wanted.contains_key(name) {
+            if wanted.contains(name) {
                 found.insert(name.to_owned(), item);
             }
         }
@@ -130,9 +151,10 @@ async fn find_one(api: &Api, request: &Request, key: &ObjectKey) -> Result<Optio
     }
 }
 
-async fn judge(api: &Api, request: &Request, key: &ObjectKey, index: u32, metadata: &Value) -> Verdict {
+async fn judge(api: &Api, request: &Request, sought: &Sought, metadata: &Value) -> Verdict {
     let live = Identity::of(metadata, api.field_manager());
-    let manifest = request.work.rendering.as_ref().and_then(|it| it.manifests.get(index as usize));
+    let key = &sought.key;
+    let manifest = request.work.rendering.as_ref().and_then(|it| it.manifests.get(sought.index as usize));
     let (Some(run), Some(manifest)) = (request.work.run(), manifest) else {
         // The reconciler looks only for objects that are wanted.
         return Verdict::Leave;
@@ -143,8 +165,14 @@ async fn judge(api: &Api, request: &Request, key: &ObjectKey, index: u32, metada
         adopt: run.sync.adopt,
         bare_namespace: is_bare_namespace(&request.work, key),
     };
+    let recorded = sought.entry.as_ref().filter(|entry| entry.uid.as_ref() == Some(&live.uid));
+    if let Some(entry) = recorded.filter(|_| live.owner.as_ref().is_none_or(|owner| owner == application)) {
+        // The very object, whatever became of its labels.
+        return recorded_object(api, metadata, live, entry.owned.as_ref());
+    }
     match adopt::judge(&live, &ownership::managers(metadata), situation) {
-        Judgement::Ours => Verdict::Ours(live),
+        // The answer to its create was never seen, so it was made whole.
+        Judgement::Ours => Verdict::Ours { live, paths: None, whole: true },
         _ if live.deleting => Verdict::Going,
         Judgement::TakeOver => Verdict::TakeOver(live),
         Judgement::Leave => Verdict::Leave,
@@ -160,6 +188,17 @@ async fn judge(api: &Api, request: &Request, key: &ObjectKey, index: u32, metada
             Err(error) => Verdict::Failed(error),
         },
     }
+}
+
+/// An object that the inventory holds. `last` is the digest of what Nave owned of it after its last apply.
+fn recorded_object(api: &Api, metadata: &Value, live: Identity, last: Option<&Digest>) -> Verdict {
+    let now = ownership::of(metadata, api.field_manager(), &[]);
+    let paths = match (&now, last) {
+        (Some(now), Some(last)) => ownership::restore(metadata, api.field_manager(), now, last),
+        _ => None,
+    };
+    // Who clears managedFields claims nothing for himself.
+    Verdict::Ours { live, paths, whole: now.is_none() }
 }
 
 /// Asks the API server what an apply would make of the object, and compares.

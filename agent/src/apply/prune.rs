@@ -53,9 +53,6 @@ impl Request {
 
     /// Whether the live object is the one that is meant, and still the application's; else what to say.
     fn check(&self, live: &Identity) -> Option<Outcome> {
-        if self.uid.as_ref().is_some_and(|uid| *uid != live.uid) {
-            return Some(Outcome::NotOurs("another object has its name now; that one is left alone".into()));
-        }
         match &live.owner {
             Some(owner) if *owner == self.application => {}
             Some(owner) => return Some(Outcome::NotOurs(format!("it belongs to application {owner} now"))),
@@ -63,8 +60,12 @@ impl Request {
                 return Some(Outcome::NotOurs("it no longer has Nave's labels, so it is left alone".into()));
             }
         }
-        if self.uid.is_none() && !live.applied_by_nave {
-            return Some(Outcome::NotOurs("it was made by someone else".into()));
+        if self.uid.as_ref() == Some(&live.uid) {
+            return None;
+        }
+        // Its answer was never seen, or it was made again and that was never recorded: then it has Nave's fields.
+        if !live.applied_by_nave {
+            return Some(Outcome::NotOurs("another object has its name now; that one is left alone".into()));
         }
         None
     }
@@ -84,6 +85,10 @@ pub async fn prune(api: &Api, discovery: &Discovery, request: &Request) -> Outco
         }
         if live.deleting {
             return Outcome::Going(waits_for(&metadata));
+        }
+        if live.adopted && request.uid.as_ref() != Some(&live.uid) {
+            // That it was there before was never recorded, but it is marked so.
+            return release(api, request).await;
         }
         if live.suspended && request.may_be_suspended {
             return Outcome::Kept("it has the annotation nave.dev/suspend: \"true\"".into());
@@ -206,8 +211,9 @@ mod tests {
         let ours = live("u", Some("shop"), true);
         assert!(request(Some("u")).check(&ours).is_none());
         assert!(request(None).check(&ours).is_none());
+        assert!(request(Some("older")).check(&ours).is_none(), "made again, and not recorded");
         for (request, live) in [
-            (request(Some("u")), live("other", Some("shop"), true)),
+            (request(Some("u")), live("other", Some("shop"), false)),
             (request(Some("u")), live("u", Some("cart"), true)),
             (request(Some("u")), live("u", None, true)),
             (request(None), live("u", Some("shop"), false)),

@@ -8,12 +8,16 @@ use nave_common::digest::Digest;
 use nave_common::inventory::InventoryEntry;
 use nave_common::manifest::ObjectKey;
 use nave_common::name::ApplicationKey;
+use nave_common::runtime::backoff::retry;
 use serde_json::Value;
 
 use crate::api::list::Query;
 use crate::api::{Api, Error, Resource};
 use crate::discovery::Discovery;
 use crate::observation::{APPLICATION_LABEL, Identity};
+
+/// How often a kind is listed that cannot be for the moment.
+const MAX_ATTEMPTS: u32 = 8;
 
 /// What was found, by application.
 pub type Swept = BTreeMap<ApplicationKey, BTreeMap<ObjectKey, InventoryEntry>>;
@@ -29,7 +33,8 @@ pub async fn sweep(api: &Api, discovery: &Discovery) -> Result<(Swept, Vec<Strin
     let mut uids = BTreeSet::new();
     for resource in kinds {
         let query = Query::all(&resource).labelled(APPLICATION_LABEL).metadata();
-        match api.list(query).await {
+        // What is left out is not found, so it is not left out for a trouble that passes.
+        match retry(MAX_ATTEMPTS, Error::is_transient, || api.list(query)).await {
             Ok(items) => {
                 for item in items {
                     if let Some((application, key, entry)) = read(&item, &resource, api.field_manager())

@@ -9,6 +9,7 @@
 
 pub mod exclusion;
 pub mod fields;
+pub mod fingerprint;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,15 @@ pub struct Ownership {
     pub digest: Digest,
     /// The owned paths, as sorted hashes of their text: enough to tell whether a path was owned, in eight bytes each.
     pub paths: Box<[u64]>,
+}
+
+impl Ownership {
+    fn new(hasher: Sha256, mut paths: Vec<u64>) -> Self {
+        paths.sort_unstable();
+        paths.dedup();
+        let digest = fingerprint::embed(hasher.finalize().into(), fingerprint::of(&paths));
+        Self { digest, paths: paths.into_boxed_slice() }
+    }
 }
 
 /// A field that another manager owns now.
@@ -90,9 +100,7 @@ pub fn of(object: &Value, manager: &str, exclusions: &[Exclusion]) -> Option<Own
         paths.push(hash(path));
         feed(&mut hasher, path, &leaf, || is_deeper_owned_by_others(object, manager, path));
     });
-    paths.sort_unstable();
-    paths.dedup();
-    Some(Ownership { digest: Digest::from_bytes(hasher.finalize().into()), paths: paths.into_boxed_slice() })
+    Some(Ownership::new(hasher, paths))
 }
 
 /// What stands in `object` in the places that `manifest` fills: for objects without `managedFields`.
@@ -104,9 +112,23 @@ pub fn by_shape(object: &Value, manifest: &Value, exclusions: &[Exclusion]) -> O
         paths.push(hash(path));
         feed(&mut hasher, path, &leaf, || false);
     });
-    paths.sort_unstable();
-    paths.dedup();
-    Ownership { digest: Digest::from_bytes(hasher.finalize().into()), paths: paths.into_boxed_slice() }
+    Ownership::new(hasher, paths)
+}
+
+/// The paths that Nave owned after its last apply, where nothing but the digest of that time is known: what it owns
+/// `now`, and what others have that was Nave's then.
+#[must_use]
+pub fn restore(object: &Value, manager: &str, now: &Ownership, last: &Digest) -> Option<Box<[u64]>> {
+    let mut candidates = Vec::new();
+    for entry in entries(object).filter(|entry| !entry.is_apply_of(manager)) {
+        fields::walk(entry.fields, object, &[], &mut |path, _| {
+            let hashed = hash(path);
+            if now.paths.binary_search(&hashed).is_err() && !path.starts_with(".status") {
+                candidates.push(hashed);
+            }
+        });
+    }
+    fingerprint::restore(fingerprint::extract(last), &now.paths, &candidates)
 }
 
 /// The paths that were owned (their hashes are in `last`), that `manager` owns no longer, and who has them.

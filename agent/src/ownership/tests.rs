@@ -99,6 +99,19 @@ fn field_that_was_taken_out_of_the_set_is_drift_and_named() {
 }
 
 #[test]
+fn what_was_taken_while_nobody_looked_is_found_by_the_digest() {
+    let last = of(&deployment(), "nave", &[]).unwrap();
+    let mut edited = deployment();
+    let managed = edited["metadata"]["managedFields"].as_array_mut().unwrap();
+    managed[0]["fieldsV1"]["f:spec"].as_object_mut().unwrap().remove("f:replicas");
+    managed.push(json!({"manager": "kubectl", "operation": "Update",
+                        "fieldsV1": {"f:spec": {"f:replicas": {}, "f:paused": {}}}}));
+    edited["spec"]["replicas"] = 9.into();
+    let now = of(&edited, "nave", &[]).unwrap();
+    assert_eq!(restore(&edited, "nave", &now, &last.digest), Some(last.paths));
+}
+
+#[test]
 fn what_others_put_into_a_map_that_was_applied_empty_is_theirs() {
     let before = own(&deployment());
     let mut limited = deployment();

@@ -118,12 +118,11 @@ impl Reconciler {
                 self.tasks.spawn(tasks::apply(self.api.clone(), request, why, digest));
             }
             Need::Look => {
-                let index = object.wanted.map_or(0, |wanted| wanted.index);
                 let request = look::Request {
                     work,
                     resource: Arc::clone(&object.resource),
                     namespace: key.namespace.clone(),
-                    objects: vec![(Arc::clone(key), index)],
+                    objects: vec![object.sought(key)],
                 };
                 occupy(object, &mut application.queue);
                 self.tasks.spawn(tasks::look(self.api.clone(), request, Arc::clone(&self.looks)));

@@ -137,6 +137,7 @@ impl Reconciler {
     /// Follows the kinds that are in use, and no others.
     pub(super) fn follow_kinds(&mut self) {
         self.kinds_are_stale = false;
+        while self.following.try_join_next().is_some() {}
         let mut needed: HashMap<Gvk, Arc<Resource>> = HashMap::new();
         let mut in_use: HashSet<&Gvk> = HashSet::new();
         for application in self.applications.values().filter(|application| application.work.is_some()) {
@@ -162,7 +163,7 @@ impl Reconciler {
         }
         tracing::debug!(kind = %resource.gvk, "following");
         let following = follow::follow(self.api.clone(), Arc::clone(resource), self.sights.clone());
-        let task = tokio::spawn(following).abort_handle();
+        let task = self.following.spawn(following);
         let follower = Follower { task, listed: false, blind: None, hopeless: false };
         self.followers.insert(resource.gvk.clone(), follower);
     }

@@ -32,6 +32,7 @@ use std::time::Duration;
 use nave_common::FIELD_MANAGER;
 use nave_common::time::Timestamp;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::reconciler::Reconciler;
@@ -90,10 +91,10 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let api = Api::new(client, config.field_manager.clone());
-    let observer = tokio::spawn(cluster::observe(api.clone(), reports.clone(), shutdown.clone()));
-    let outcome = Reconciler::new(api, reports, config).run(work, &shutdown).await;
-    observer.abort();
-    outcome
+    // A set, so that the observer ends with this function however that ends.
+    let mut beside = JoinSet::new();
+    beside.spawn(cluster::observe(api.clone(), reports.clone(), shutdown.clone()));
+    Box::pin(Reconciler::new(api, reports, config).run(work, &shutdown)).await
 }
 
 /// The time of day, for what people read.

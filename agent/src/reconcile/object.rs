@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nave_common::digest::Digest;
 use nave_common::health::{Health, HealthReport};
 use nave_common::inventory::InventoryEntry;
+use nave_common::manifest::ObjectKey;
 use nave_common::name::ApplicationKey;
 use nave_common::status::SyncState;
 use nave_common::time::Timestamp;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::api::Resource;
 use crate::apply::conflict::Claim;
+use crate::apply::look::Sought;
 use crate::apply::order::{self, Rank};
 use crate::drift::contest::Contest;
 use crate::observation::{Observation, Version, Yields};
@@ -316,6 +318,14 @@ impl Object {
             Live::Absent => None,
             Live::Unknown | Live::Present(_) => self.entry.as_ref()?.uid.clone(),
         }
+    }
+
+    /// What is looked for to find out whether it is there and whose it is.
+    #[must_use]
+    pub fn sought(&self, key: &Arc<ObjectKey>) -> Sought {
+        let index = self.wanted.map_or(0, |wanted| wanted.index);
+        let entry = self.entry.clone().filter(|entry| entry.uid.is_some());
+        Sought { key: Arc::clone(key), index, entry }
     }
 
     /// Notes that it is not as it should be. The time stays where the same was so before.

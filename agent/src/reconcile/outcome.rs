@@ -7,6 +7,7 @@ use nave_common::status::SyncState;
 use tokio::time::Instant;
 
 use super::object::{Live, Object, Role, Seen, Why};
+use super::replan::unknown_digest;
 use super::wall_clock;
 use crate::api::Error;
 use crate::apply::conflict::{Claim, Conflict};
@@ -30,12 +31,22 @@ pub(super) fn take_verdict(object: &mut Object, verdict: look::Verdict, asked_at
             object.role = Role::Keep;
             object.live = Live::Absent;
         }
-        look::Verdict::Ours(identity) => {
+        look::Verdict::Ours { live, paths, whole } => {
             object.role = Role::Keep;
-            object.live = seen(&identity);
+            object.live = seen(&live);
+            if whole {
+                object.claim = Claim::Adoption;
+            }
+            if let Some(paths) = paths {
+                object.paths = paths;
+            }
             if let Some(entry) = &mut object.entry {
-                entry.adopted |= identity.adopted;
-                entry.uid = Some(identity.uid);
+                entry.adopted |= live.adopted;
+                entry.uid = Some(live.uid);
+                if live.owner.is_none() {
+                    // Its labels are to come back, whatever else is as it should be.
+                    entry.applied = unknown_digest();
+                }
             }
         }
         look::Verdict::TakeOver(identity) => {

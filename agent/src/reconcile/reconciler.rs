@@ -75,6 +75,8 @@ pub(super) struct Reconciler {
     pub(super) holders: HashMap<Holder, ApplicationKey>,
     pub(super) claims: Claims,
     pub(super) followers: HashMap<Gvk, Follower>,
+    /// The followers' tasks; they end with the reconciler.
+    pub(super) following: JoinSet<()>,
     /// Whether other kinds may be in use than are followed.
     pub(super) kinds_are_stale: bool,
     pub(super) sights: mpsc::Sender<Message>,
@@ -106,6 +108,7 @@ impl Reconciler {
             holders: HashMap::new(),
             claims: Claims::default(),
             followers: HashMap::new(),
+            following: JoinSet::new(),
             kinds_are_stale: false,
             looks: Arc::new(Semaphore::new(config.max_in_flight.max(1))),
             sights,
@@ -239,9 +242,8 @@ impl Reconciler {
             follower.task.abort();
         }
         let deadline = Instant::now() + STOP_TIMEOUT;
-        // What is under way is let come to its end, so that its outcome is recorded; a record that is being written, too:
-        // broken off, it would leave what was applied unknown, and all of it to be applied again.
-        while self.in_flight > 0 || self.applications.values().any(|it| it.record.saving.is_some()) {
+        // What is under way is let come to its end, so that its outcome is recorded.
+        while self.in_flight > 0 {
             match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
                 Ok(Some(Ok(done))) => self.settle(done),
                 _ => break,

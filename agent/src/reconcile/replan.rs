@@ -222,7 +222,7 @@ impl Reconciler {
         let now = Instant::now();
         application.queue.clear();
         application.pass_since = Some(now);
-        let mut to_look: BTreeMap<Place, Vec<(Arc<ObjectKey>, u32)>> = BTreeMap::new();
+        let mut to_look: BTreeMap<Place, Vec<look::Sought>> = BTreeMap::new();
         let mut to_follow_anew = BTreeSet::new();
         let may_write = application.may_write();
         for (key, object) in &mut application.objects {
@@ -246,12 +246,11 @@ impl Reconciler {
             }
             match object.need() {
                 Need::Look if may_write && object.is_free(now) => {
-                    let index = object.wanted.map_or(0, |wanted| wanted.index);
                     object.busy = true;
                     object.counted = true;
                     application.queue.begin(object.rank);
                     let place = (Arc::clone(&object.resource), key.namespace.clone());
-                    to_look.entry(place).or_default().push((Arc::clone(key), index));
+                    to_look.entry(place).or_default().push(object.sought(key));
                 }
                 Need::Apply(_) if object.is_free(now) => {
                     application.queue.push_ranked(object.rank, Arc::clone(key));

@@ -138,6 +138,12 @@ impl Reconciler {
                     self.namespace_is_there(&key.name);
                 }
             }
+            patch::Outcome::Conflicting(_) if object.live == Live::Absent => {
+                // It is there all the same, without its label. Whose it is by now is looked into.
+                object.role = Role::Look;
+                object.live = Live::Unknown;
+                self.pause(application_key, key, pause::short);
+            }
             patch::Outcome::Conflicting(conflicts) => {
                 object.set_problem(SyncState::OutOfSync, conflicting(&conflicts), wall_clock());
                 self.pause(application_key, key, pause::long);
@@ -159,6 +165,9 @@ impl Reconciler {
         let Some(application) = self.applications.get_mut(application_key) else { return };
         let Some(object) = application.objects.get_mut(key) else { return };
         object.busy = false;
+        if std::mem::take(&mut object.counted) {
+            application.queue.end(object.rank);
+        }
         if object.wanted.is_some() {
             // Wanted again meanwhile. What became of it must be found out.
             object.role = Role::Look;

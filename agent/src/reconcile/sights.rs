@@ -59,15 +59,25 @@ impl Reconciler {
         let lens = Lens { field_manager, manifest, ignored: &ignored, now: wall_clock() };
         let observation = Observation::of(object, lens);
         let owned = known.entry.as_ref().and_then(|entry| entry.owned);
-        let taken = if owned.is_some_and(|owned| owned != observation.ownership.digest) {
-            ownership::taken(object, field_manager, &known.paths)
-        } else {
-            Vec::new()
-        };
+        let mut restored = None;
+        let mut taken = Vec::new();
+        if let Some(owned) = owned.filter(|owned| *owned != observation.ownership.digest) {
+            if known.paths.is_empty() {
+                restored = ownership::restore(object, field_manager, &observation.ownership, &owned);
+            }
+            taken = ownership::taken(object, field_manager, restored.as_ref().unwrap_or(&known.paths));
+        }
         let shared_key = Arc::clone(shared_key);
         let group = object["spec"]["group"].as_str().filter(|_| is_definition(known)).map(str::to_owned);
         let was_healthy = known.health.as_ref().is_some_and(|health| health.health == Health::Healthy);
         let is_healthy = observation.health.health == Health::Healthy;
+        if let Some(restored) = restored {
+            let application = self.applications.get_mut(&application_key);
+            if let Some(known) = application.and_then(|application| application.objects.get_mut(&shared_key))
+            {
+                known.paths = restored;
+            }
+        }
         self.note(&application_key, &shared_key, Sighting::Present(Box::new(observation), taken));
         if let Some(group) = group.filter(|_| is_healthy && !was_healthy) {
             self.kinds_changed(&group);
@@ -178,7 +188,12 @@ impl Reconciler {
         let (now, wall_now) = (Instant::now(), wall_clock());
         match sighting {
             Sighting::Present(observation, taken) => {
-                if note_present(object, *observation, taken, now, wall_now) {
+                let uid_before = object.entry.as_ref().and_then(|entry| entry.uid.clone());
+                if note_present(object, application_key, *observation, taken, now, wall_now) {
+                    let uid = object.entry.as_ref().and_then(|entry| entry.uid.as_ref());
+                    if uid != uid_before.as_ref() {
+                        self.touch(application_key, Duration::ZERO);
+                    }
                     self.try_soon_after_conflict(application_key, key, now);
                     self.react(application_key, key);
                 }
@@ -252,6 +267,7 @@ impl Reconciler {
 /// Puts what was seen into an object. False where it was known already.
 pub(super) fn note_present(
     object: &mut Object,
+    application: &ApplicationKey,
     observation: Observation,
     taken: Vec<ownership::Taken>,
     now: Instant,
@@ -266,15 +282,21 @@ pub(super) fn note_present(
         return false;
     }
     let Some(entry) = &mut object.entry else { return false };
-    if entry.uid.as_ref().is_some_and(|uid| *uid != identity.uid) || object.role == Role::Look {
-        // Another object has its place, or it is not known yet whose it is: that is looked into.
-        if object.role == Role::Keep {
-            object.role = Role::Look;
-        }
+    if object.role == Role::Look {
         return true;
     }
-    if entry.uid.is_none() {
+    if entry.uid.as_ref() != Some(&identity.uid) {
+        if !identity.belongs_to(application) {
+            // Another object has its place. If it is wanted, whose it is is looked into.
+            let is_wanted = object.role == Role::Keep;
+            if is_wanted {
+                object.role = Role::Look;
+            }
+            return is_wanted;
+        }
+        // Made by this agent, or by one before it that had no time to record it.
         entry.uid = Some(identity.uid.clone());
+        entry.adopted |= identity.adopted;
     }
     let owned = observation.ownership.digest;
     let was_conflicting = object.problem.as_ref().is_some_and(|problem| problem.sync == SyncState::OutOfSync);

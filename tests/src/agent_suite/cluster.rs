@@ -241,6 +241,32 @@ impl TestCluster {
         }
     }
 
+    /// Like [`Self::edit`], whether it works or not: the server may be away, or the object.
+    pub async fn try_edit(&self, reference: &Value, manager: &str, patch: Value) {
+        let (api, name) = self.api(reference);
+        let params = PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
+        let _ = api.patch(&name, &params, &Patch::Merge(patch)).await;
+    }
+
+    /// Like [`Self::delete`], whether it works or not.
+    pub async fn try_delete(&self, reference: &Value) {
+        let (api, name) = self.api(reference);
+        let _ = api.delete(&name, &DeleteParams::background()).await;
+    }
+
+    /// The names of all objects of a core kind in a namespace.
+    ///
+    /// # Panics
+    /// Where they cannot be listed.
+    pub async fn names(&self, kind: &str, namespace: &str) -> Vec<String> {
+        let reference =
+            json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": "any", "namespace": namespace}});
+        let (api, _) = self.api(&reference);
+        let list = api.list(&kube::api::ListParams::default()).await;
+        let list = list.unwrap_or_else(|error| panic!("list {kind} in {namespace}: {error}"));
+        list.items.into_iter().filter_map(|item| item.metadata.name).collect()
+    }
+
     /// Waits until an object is as it should be.
     ///
     /// # Panics
