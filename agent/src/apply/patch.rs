@@ -110,6 +110,10 @@ pub async fn apply(api: &Api, request: &Request, now: Timestamp) -> Outcome {
             return Outcome::Failed(refusal.into());
         }
         let conflicts = conflict::conflicts(&refusal);
+        if request.uid.is_none() && request.claim != Claim::Adoption {
+            // It was to be made, and is there: whose it is must be found out first.
+            return Outcome::Conflicting(conflicts);
+        }
         match conflict::resolve(&conflicts, request.claim, &request.last, &ignored) {
             Resolution::Refuse(foreign) => return Outcome::Conflicting(foreign),
             Resolution::Force => {

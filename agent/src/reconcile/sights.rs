@@ -128,7 +128,7 @@ impl Reconciler {
             }
         }
         for (application, key) in missing {
-            self.note_absent(&application, &key);
+            self.note_missing(&application, &key);
         }
     }
 
@@ -228,6 +228,20 @@ impl Reconciler {
         if is_conflicting && !is_contested && object.paused_until.is_some_and(|until| until > soon) {
             object.paused_until = Some(soon);
             self.wakes.add(soon, Wake::Object(application_key.clone(), Arc::clone(key)));
+        }
+    }
+
+    /// Notes that an object is not among those that have Nave's label. Nobody saw it go, so it may have lost its label,
+    /// or another may have its name: what is wanted is looked for.
+    fn note_missing(&mut self, application_key: &ApplicationKey, key: &Arc<ObjectKey>) {
+        let Some(application) = self.applications.get_mut(application_key) else { return };
+        let Some(object) = application.objects.get_mut(key) else { return };
+        if object.role == Role::Keep {
+            object.role = Role::Look;
+            object.live = Live::Unknown;
+            self.react(application_key, key);
+        } else {
+            self.note_absent(application_key, key);
         }
     }
 

@@ -30,7 +30,8 @@ pub fn deployment(namespace: &str, name: &str, replicas: u32, image: &str) -> Va
 }
 
 /// A definition of a kind `Widget` in a group of its own, and one object of it.
-fn widget(namespace: &str, group: &str) -> (Value, Value) {
+#[must_use]
+pub fn widget(namespace: &str, group: &str) -> (Value, Value) {
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("widgets.{group}")},

@@ -189,8 +189,12 @@ impl TestCluster {
     /// Where that does not work.
     pub async fn get(&self, reference: &Value) -> Option<Value> {
         let (api, name) = self.api(reference);
-        let found = api.get_opt(&name).await.unwrap_or_else(|error| panic!("read {name}: {error}"));
-        found.map(|object| serde_json::to_value(object).expect("an object has a JSON form"))
+        match api.get(&name).await {
+            Ok(object) => Some(serde_json::to_value(object).expect("an object has a JSON form")),
+            // The object, or its kind, is not there.
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            Err(error) => panic!("read {name}: {error}"),
+        }
     }
 
     /// Changes an object by a merge patch under the name of a manager, as `kubectl edit` does.

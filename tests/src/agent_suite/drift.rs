@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use nave_common::application::IgnoreFields;
+use nave_common::application::{Adopt, IgnoreFields};
 use nave_common::overrides::Target;
 use nave_common::status::SyncState;
 use serde_json::{Value, json};
 
 use super::agent::Wish;
-use super::applying::{config_map, deployment, settle};
+use super::applying::{config_map, deployment, settle, widget};
 use super::{TestAgent, TestCluster};
 
 /// An application of one object that is applied and followed.
@@ -241,5 +241,66 @@ pub async fn cleared_ownership_is_taken_back(cluster: &TestCluster) {
     cluster.edit(&object, "someone", json!({"data": {"key": "else"}})).await;
     cluster.wait(&object, "put back", |object| object["data"]["key"] == "wanted").await;
     tokio::time::sleep(Duration::from_millis(50)).await;
+    agent.stop().await;
+}
+
+/// A namespace that someone deletes, with everything in it, comes back with everything in it.
+pub async fn deleted_namespace_comes_back(cluster: &TestCluster) {
+    let mut agent = TestAgent::start(cluster);
+    let namespace = cluster.name("home");
+    let home = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+    let mut objects = vec![home.clone(), deployment(&namespace, "cart", 1, "cart:1")];
+    objects.extend((0..5).map(|number| config_map(&namespace, &format!("c{number}"), "a")));
+    let key = agent.tell(&cluster.name("home"), &Wish::new(objects.clone()));
+    agent.wait_synced(&key).await;
+    settle(&agent).await;
+    let uid = cluster.get(&home).await.expect("it is there")["metadata"]["uid"].clone();
+    cluster.delete(&home).await;
+    let is_back = |home: &Value| !home.is_null() && home["metadata"]["uid"] != uid;
+    cluster.wait(&home, "made again", is_back).await;
+    for object in &objects {
+        let is_there =
+            |object: &Value| !object.is_null() && object["metadata"]["deletionTimestamp"].is_null();
+        cluster.wait(object, "made again", is_there).await;
+    }
+    agent.wait_synced(&key).await;
+    agent.stop().await;
+}
+
+/// A definition that someone deletes, and with it every object of its kind, comes back with those that are wanted.
+pub async fn deleted_definition_comes_back(cluster: &TestCluster) {
+    let mut agent = TestAgent::start(cluster);
+    let namespace = cluster.namespace("kind").await;
+    let group = format!("{}.example.com", cluster.name("kind"));
+    let (definition, object) = widget(&namespace, &group);
+    let key = agent.tell(&cluster.name("kind"), &Wish::new(vec![definition.clone(), object.clone()]));
+    agent.wait_synced(&key).await;
+    settle(&agent).await;
+    let uid = cluster.get(&object).await.expect("it is there")["metadata"]["uid"].clone();
+    cluster.delete(&definition).await;
+    let is_back = |object: &Value| !object.is_null() && object["metadata"]["uid"] != uid;
+    cluster.wait(&object, "made again", is_back).await;
+    agent.wait_synced(&key).await;
+    agent.stop().await;
+}
+
+/// Someone who deletes an object and makes another of its name has made a foreign object: with `adopt: Never` it is
+/// reported, and not overwritten.
+pub async fn replaced_object_is_not_overwritten(cluster: &TestCluster) {
+    let namespace = cluster.namespace("replaced").await;
+    let object = config_map(&namespace, "a", "wanted");
+    let mut agent = TestAgent::start(cluster);
+    let wish = Wish::new(vec![object.clone()]).adopting(Adopt::Never);
+    let key = agent.tell(&cluster.name("replaced"), &wish);
+    agent.wait_synced(&key).await;
+    settle(&agent).await;
+    let (told, counter) = agent.stop().await;
+    cluster.delete(&object).await;
+    let theirs = config_map(&namespace, "a", "theirs");
+    cluster.create(&theirs, "someone").await;
+    let agent = TestAgent::start_again(cluster, told, counter);
+    let status = agent.wait(&key, "refused", |status| status.sync == SyncState::OutOfSync).await;
+    assert!(status.reason.contains("someone"), "{status:#?}");
+    assert_eq!(cluster.get(&object).await.expect("it is there")["data"]["key"], "theirs");
     agent.stop().await;
 }

@@ -49,7 +49,8 @@ pub async fn run_all(cluster: &TestCluster) {
         drift: changed_values_are_put_back, taken_fields_are_taken_back, deleted_objects_are_made_again,
             removed_labels_come_back, foreign_fields_are_left_alone, fields_of_others_are_reported,
             contested_field_is_reported_and_left_alone, replicas_are_left_to_an_autoscaler,
-            ignored_fields_are_left_alone, suspended_object_is_left_alone, cleared_ownership_is_taken_back;
+            ignored_fields_are_left_alone, suspended_object_is_left_alone, cleared_ownership_is_taken_back,
+            deleted_namespace_comes_back, deleted_definition_comes_back, replaced_object_is_not_overwritten;
         pruning: what_is_no_longer_wanted_is_deleted, protected_objects_stay, pruning_can_be_turned_off,
             nothing_wanted_deletes_nothing, namespace_that_holds_others_stays,
             removal_takes_everything_and_nothing_else, object_moves_between_applications,
