@@ -32,18 +32,8 @@ pub async fn sweep(api: &Api, discovery: &Discovery) -> Result<(Swept, Vec<Strin
     // One object may be served by two groups.
     let mut uids = BTreeSet::new();
     for resource in kinds {
-        let query = Query::all(&resource).labelled(APPLICATION_LABEL).metadata();
-        // What is left out is not found, so it is not left out for a trouble that passes.
-        match retry(MAX_ATTEMPTS, Error::is_transient, || api.list(query)).await {
-            Ok(items) => {
-                for item in items {
-                    if let Some((application, key, entry)) = read(&item, &resource, api.field_manager())
-                        && uids.insert(entry.uid.clone())
-                    {
-                        swept.entry(application).or_default().insert(key, entry);
-                    }
-                }
-            }
+        match sweep_kind(api, &resource, &mut swept, &mut uids).await {
+            Ok(()) => {}
             Err(error) if error.is_unreachable() => return Err(error),
             Err(error) => {
                 tracing::warn!(error = error.describe(), kind = %resource.gvk, "kind was left out of the sweep");
@@ -52,6 +42,32 @@ pub async fn sweep(api: &Api, discovery: &Discovery) -> Result<(Swept, Vec<Strin
         }
     }
     Ok((swept, unread))
+}
+
+/// Lists a kind page by page, so that no more than a page is held at a time.
+async fn sweep_kind(
+    api: &Api,
+    resource: &Resource,
+    swept: &mut Swept,
+    uids: &mut BTreeSet<Option<String>>,
+) -> Result<(), Error> {
+    let query = Query::all(resource).labelled(APPLICATION_LABEL).metadata();
+    let mut next = String::new();
+    loop {
+        // What is left out is not found, so it is not left out for a trouble that passes.
+        let page = retry(MAX_ATTEMPTS, Error::is_transient, || api.list_page(query, &next)).await?;
+        for item in page.items {
+            if let Some((application, key, entry)) = read(&item, resource, api.field_manager())
+                && uids.insert(entry.uid.clone())
+            {
+                swept.entry(application).or_default().insert(key, entry);
+            }
+        }
+        if page.next.is_empty() {
+            return Ok(());
+        }
+        next = page.next;
+    }
 }
 
 fn read(

@@ -242,8 +242,9 @@ impl Reconciler {
             follower.task.abort();
         }
         let deadline = Instant::now() + STOP_TIMEOUT;
-        // What is under way is let come to its end, so that its outcome is recorded.
-        while self.in_flight > 0 {
+        // What is under way is let come to its end, so that its outcome is recorded; a record that is being written, too:
+        // broken off, it would leave what was applied unknown, and all of it to be applied again.
+        while self.in_flight > 0 || self.applications.values().any(|it| it.record.saving.is_some()) {
             match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
                 Ok(Some(Ok(done))) => self.settle(done),
                 _ => break,

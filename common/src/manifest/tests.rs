@@ -422,3 +422,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn objects_are_ordered_by_group_kind_namespace_and_name() {
+    let texts = ["", "a", "b"];
+    let mut keys = Vec::new();
+    for group in texts {
+        for namespace in [None, Some(""), Some("a")] {
+            for name in texts {
+                let namespace = namespace.map(str::to_owned);
+                keys.push(ObjectKey { group: group.into(), kind: "K".into(), namespace, name: name.into() });
+            }
+        }
+    }
+    let fields =
+        |key: &ObjectKey| (key.group.clone(), key.kind.clone(), key.namespace.clone(), key.name.clone());
+    for left in &keys {
+        for right in &keys {
+            assert_eq!(left.cmp(right), fields(left).cmp(&fields(right)), "{left:?} {right:?}");
+        }
+    }
+}
