@@ -200,11 +200,7 @@ fn prepare(assignment: &Assignment, bundle: Option<&[u8]>) -> Result<Option<Arc<
     let bytes = bundle.unwrap_or_default();
     let bundle =
         Bundle::decode(bytes).map_err(|source| Error::Bundle { digest: run.bundle.to_string(), source })?;
-    let inputs = render::Inputs {
-        override_: &run.override_,
-        namespace: run.namespace.as_ref(),
-        create_namespace: run.create_namespace,
-    };
+    let inputs = render::Inputs::of(&assignment.application, run);
     let rendering = render::render(&bundle, inputs)?;
     if rendering.digest != run.rendering {
         return Err(Error::Differs { ours: rendering.digest.short(), theirs: run.rendering.short() });

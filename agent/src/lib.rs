@@ -14,6 +14,7 @@ pub mod connection;
 pub mod desired;
 pub mod discovery;
 pub mod drift;
+pub mod fence;
 pub mod health;
 pub mod identity;
 pub mod inventory;

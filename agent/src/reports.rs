@@ -130,6 +130,7 @@ mod tests {
             healthy_count: object_count,
             drift_count: 0,
             objects: Vec::new(),
+            fence: None,
             observed_at: nave_common::time::Timestamp::from_millis(millis).unwrap(),
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::failover::Failover;
 use crate::field::FieldError;
 use crate::metadata::ApplicationMetadata;
 use crate::name::{ApplicationKey, ClusterName, NamespaceName};
@@ -52,9 +53,16 @@ pub struct ApplicationSpec {
     /// How clusters are kept at what is wanted.
     #[serde(default)]
     pub sync: Sync,
+    /// How it leaves clusters that are lost, sick or drained, and comes home.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub failover: Failover,
     /// How many Revisions are kept for `nave undo`, 1 to 1000.
     #[serde(default = "default_history")]
     pub revision_history_limit: u32,
+}
+
+fn is_default(failover: &Failover) -> bool {
+    *failover == Failover::default()
 }
 
 fn default_history() -> u32 {
@@ -162,6 +170,7 @@ impl ApplicationSpec {
             ));
         }
         self.placement.check().map_err(|error| error.under("placement"))?;
+        self.failover.check(&self.placement)?;
         bounded("overrides", self.overrides.len())?;
         for (index, rule) in self.overrides.iter().enumerate() {
             rule.check().map_err(|error| error.under(&format!("overrides[{index}]")))?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::application::{Adopt, IgnoreFields};
 use crate::digest::Digest;
+use crate::failover::{Epoch, Fence, ParkRule};
 use crate::name::{ApplicationKey, ClusterName, NamespaceName};
 use crate::overrides::Override;
 
@@ -76,6 +77,47 @@ pub struct Run {
     pub create_namespace: bool,
     /// How the cluster is kept at it.
     pub sync: SyncPolicy,
+    /// Whether anything of it runs, or its objects only stand ready.
+    #[serde(default, skip_serializing_if = "Activity::is_active")]
+    pub activity: Activity,
+    /// How kinds are parked that Nave does not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub park: Vec<ParkRule>,
+    /// The terms of Exclusive work; `None` where it is not Exclusive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusive: Option<ExclusiveTerms>,
+}
+
+/// Whether anything of an application runs in a cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Activity {
+    /// It runs.
+    #[default]
+    Active,
+    /// Its objects are there and nothing runs: workloads stand at zero, volumes are kept.
+    Parked,
+}
+
+impl Activity {
+    /// Whether it runs.
+    #[must_use]
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub fn is_active(&self) -> bool {
+        *self == Self::Active
+    }
+}
+
+/// The terms on which a cluster runs, or has stopped, Exclusive work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExclusiveTerms {
+    /// With [`Activity::Active`] the token of this cluster's grant; with [`Activity::Parked`] the newest token that this
+    /// cluster ever had: the agent stops everything up to it, and confirms. Zero where it never had one.
+    pub epoch: Epoch,
+    /// Who makes sure that an old copy is dead.
+    pub fence: Fence,
+    /// How long stopped work may take to end, in milliseconds, before the agent says that it does not.
+    pub fence_timeout_ms: u64,
 }
 
 /// An application's sync rules as they hold in one cluster.

@@ -32,6 +32,12 @@ pub struct ClusterSpec {
     /// How readily this cluster is chosen over others that qualify equally: higher first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// Nothing new comes here (`nave cordon`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cordoned: bool,
+    /// What is here leaves, as planned moves do (`nave drain`); nothing new comes either.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drained: bool,
     /// The UID of the cluster's kube-system namespace, to which the name was bound when it joined. Filled in by the
     /// hub; an apply cannot change it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,6 +13,7 @@ pub mod context;
 pub mod digest;
 pub mod document;
 pub mod event;
+pub mod failover;
 pub mod field;
 pub mod health;
 pub mod identity;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assignment::Generation;
 use crate::digest::Digest;
+use crate::failover::Epoch;
 use crate::health::Health;
 use crate::manifest::ObjectKey;
 use crate::name::{ApplicationKey, ClusterName};
@@ -98,8 +99,37 @@ pub struct AssignmentStatus {
     /// The objects that are not as they should be, the worst first, at most [`MAX_REPORTED_OBJECTS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<ObjectStatus>,
+    /// How the stopping of Exclusive work stands; `None` where none is to be stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<FenceStatus>,
     /// When the agent saw this.
     pub observed_at: Timestamp,
+}
+
+/// How the stopping of Exclusive work in a cluster stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FenceStatus {
+    /// Everything up to this token is being stopped.
+    pub epoch: Epoch,
+    /// How far that is.
+    pub state: FenceState,
+    /// What is in the way, such as the pods that do not end and their nodes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Since when it is so.
+    pub since: Timestamp,
+}
+
+/// How far the stopping of Exclusive work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FenceState {
+    /// Workloads are being stopped, or pods are ending.
+    Stopping,
+    /// Every pod was seen to end, or was removed while its node was Ready.
+    Confirmed,
+    /// Pods vanished, or do not end in time, and nobody can say whether they run: a person has to look.
+    Unconfirmed,
 }
 
 /// Whether a cluster is heard.
@@ -203,6 +233,12 @@ pub struct ApplicationStatus {
     /// Clusters from which it is being removed.
     #[serde(default)]
     pub removing_count: u32,
+    /// Clusters in which its objects stand with nothing running.
+    #[serde(default)]
+    pub parked_count: u32,
+    /// What failover is about at the moment, such as `moving from eu-1 to us-1: Fencing`; empty where nothing moves.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub failover: String,
 }
 
 /// One application in one cluster: what is wanted beside what was seen.

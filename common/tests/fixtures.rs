@@ -29,8 +29,7 @@ fn load(folder: &str) -> Option<Bundle> {
     let bundle = load_manifests(&files(folder)?).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(Bundle::decode(&bundle.encode()).unwrap(), bundle, "{folder}");
     let override_ = Override::default();
-    let rendering =
-        render(&bundle, Inputs { override_: &override_, namespace: None, create_namespace: false }).unwrap();
+    let rendering = render(&bundle, Inputs::plain(&override_)).unwrap();
     assert_eq!(rendering.manifests, bundle.manifests(), "{folder}");
     // What was read can be printed and read again.
     for manifest in bundle.manifests() {

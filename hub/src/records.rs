@@ -10,6 +10,7 @@ use nave_common::application::Application;
 use nave_common::assignment::Assignment;
 use nave_common::cluster::Cluster;
 use nave_common::event::Event;
+use nave_common::failover::state::FailoverState;
 use nave_common::name::{ApplicationKey, ApplicationName, ClusterName, ProjectName};
 use nave_common::revision::Revision;
 use nave_common::time::Timestamp;
@@ -24,8 +25,8 @@ pub const MAX_EVENT_COUNT: usize = 5000;
 
 /// The prefixes under which records stand, in the order in which a loader should read them: what is referred to comes
 /// before what refers to it.
-pub const PREFIXES: [&str; 7] =
-    ["meta/", "cluster/", "application/", "revision/", "assignment/", "token/", "event/"];
+pub const PREFIXES: [&str; 8] =
+    ["meta/", "cluster/", "application/", "revision/", "failover/", "assignment/", "token/", "event/"];
 
 /// Why a key or value is no record.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,10 @@ pub enum Name {
     Term,
     /// `meta/generation`.
     Generation,
+    /// `meta/failover`.
+    HubFailover,
+    /// `failover/PROJECT/NAME`.
+    Failover(ApplicationKey),
     /// `cluster/NAME`.
     Cluster(ClusterName),
     /// `application/PROJECT/NAME`.
@@ -104,6 +109,8 @@ impl Name {
         Ok(Some(match segments.as_slice() {
             ["meta", "term"] => Self::Term,
             ["meta", "generation"] => Self::Generation,
+            ["meta", "failover"] => Self::HubFailover,
+            ["failover", project, name] => Self::Failover(application(project, name)?),
             ["cluster", name] => Self::Cluster(cluster(name)?),
             ["application", project, name] => Self::Application(application(project, name)?),
             ["revision", project, name, number] => {
@@ -115,7 +122,7 @@ impl Name {
             ["event", id] => {
                 Self::Event(parse_event_id(id).ok_or_else(|| refused("it names no event".into()))?)
             }
-            ["cluster" | "application" | "revision" | "assignment" | "token" | "event", ..] => {
+            ["cluster" | "application" | "revision" | "failover" | "assignment" | "token" | "event", ..] => {
                 return Err(refused("it has the wrong number of segments".into()));
             }
             _ => return Ok(None),
@@ -146,6 +153,8 @@ impl fmt::Display for Name {
         match self {
             Self::Term => f.write_str("meta/term"),
             Self::Generation => f.write_str("meta/generation"),
+            Self::HubFailover => f.write_str("meta/failover"),
+            Self::Failover(key) => write!(f, "failover/{key}"),
             Self::Cluster(name) => write!(f, "cluster/{name}"),
             Self::Application(key) => write!(f, "application/{key}"),
             // Ten digits, so that keys are ordered as numbers are.
@@ -185,6 +194,31 @@ pub struct ClusterRecord {
     pub change_id: String,
 }
 
+/// What people said of failover as a whole, and what the hub promised of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HubFailoverRecord {
+    /// Since when a person has stopped all moves that nobody ordered, and who; `None` where nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<FrozenBy>,
+    /// When a person last said that the hub's own doubts are unfounded: those that are older no longer freeze.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thawed_at: Option<Timestamp>,
+    /// Until when no Exclusive work moves: the maintenance hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance_until: Option<Timestamp>,
+}
+
+/// Who has stopped all moves that nobody ordered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FrozenBy {
+    /// Who.
+    pub by: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// One thing that the store holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
@@ -192,6 +226,10 @@ pub enum Record {
     Term(u64),
     /// The counter of the newest [`nave_common::assignment::Generation`].
     Generation(u64),
+    /// What people said of failover as a whole.
+    HubFailover(Box<HubFailoverRecord>),
+    /// How an application stands in failover.
+    Failover(Box<FailoverState>),
     /// A cluster that has joined.
     Cluster(Box<ClusterRecord>),
     /// Desired state.
@@ -216,6 +254,8 @@ impl Record {
         let record = match &name {
             Name::Term => Self::Term(read(key, value)?),
             Name::Generation => Self::Generation(read(key, value)?),
+            Name::HubFailover => Self::HubFailover(read(key, value)?),
+            Name::Failover(_) => Self::Failover(read(key, value)?),
             Name::Cluster(_) => Self::Cluster(read(key, value)?),
             Name::Application(_) => Self::Application(read(key, value)?),
             Name::Revision(..) => Self::Revision(read(key, value)?),
@@ -236,6 +276,8 @@ impl Record {
         match self {
             Self::Term(_) => Name::Term,
             Self::Generation(_) => Name::Generation,
+            Self::HubFailover(_) => Name::HubFailover,
+            Self::Failover(state) => Name::Failover(state.application.clone()),
             Self::Cluster(record) => Name::Cluster(record.cluster.metadata.name.clone()),
             Self::Application(record) => Name::Application(record.application.key()),
             Self::Revision(revision) => Name::Revision(revision.application.clone(), revision.number),
@@ -267,6 +309,8 @@ impl Record {
                 serde_json::to_vec(&bare)
             }
             Self::Application(record) => serde_json::to_vec(record),
+            Self::HubFailover(record) => serde_json::to_vec(record),
+            Self::Failover(state) => serde_json::to_vec(state),
             Self::Revision(revision) => serde_json::to_vec(revision),
             Self::Assignment(assignment) => serde_json::to_vec(assignment),
             Self::Token(token) => serde_json::to_vec(token),

@@ -10,6 +10,8 @@ use nave_common::application::Application;
 use nave_common::assignment::Assignment;
 use nave_common::cluster::Cluster;
 use nave_common::event::Event;
+use nave_common::failover::state::Order;
+use nave_common::failover::{FailoverPlan, FailoverView, HubFailover};
 use nave_common::field::FieldError;
 use nave_common::revision::Revision;
 use nave_common::selector::Selector;
@@ -113,6 +115,10 @@ journeys! {
     revisions: Revision, v1::Revision, strategies::revision();
     placement_reports: PlacementReport, v1::PlacementReport, strategies::placement_report();
     events: Event, v1::Event, strategies::event();
+    failover_views: FailoverView, v1::FailoverView, strategies::failover_view();
+    failover_plans: FailoverPlan, v1::FailoverPlan, strategies::failover_plan();
+    hub_failovers: HubFailover, v1::HubFailover, strategies::hub_failover();
+    orders: Order, v1::Order, strategies::order();
 }
 
 proptest! {

@@ -180,6 +180,7 @@ impl Connection {
     fn hello(&self) -> v1::Hello {
         v1::Hello {
             cluster_uid: self.identity.cluster_uid.clone(),
+            epoch: 0,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: Vec::new(),
             generation: Some(self.desired.generation().into()),
@@ -244,7 +245,7 @@ impl Heart {
             return Err(Error::Silent(silence));
         }
         self.number += 1;
-        Ok(v1::Heartbeat { number: self.number })
+        Ok(v1::Heartbeat { number: self.number, epochs: Vec::new() })
     }
 }
 

@@ -61,6 +61,7 @@ pub fn status(application: &Application, blind: &[String], now: Timestamp) -> Op
         healthy_count: u32::try_from(healthy).unwrap_or(u32::MAX),
         drift_count: application.drift_count,
         objects,
+        fence: None,
         observed_at: now,
     })
 }

@@ -69,9 +69,9 @@ fn here(render: &Render, typed: &str) -> Outcome<Vec<Value>> {
         let Some(bundle) = inline.as_ref().or(bundle) else { continue };
         let override_ = Override::for_cluster(&application.spec.overrides, &labels);
         let inputs = Inputs {
-            override_: &override_,
             namespace: application.spec.namespace.as_ref(),
             create_namespace: application.spec.create_namespace,
+            ..Inputs::plain(&override_)
         };
         let rendering = render::render(bundle, inputs).map_err(|error| named(&error))?;
         manifests.extend(rendering.manifests.iter().map(|manifest| manifest.object().clone()));

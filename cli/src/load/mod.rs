@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nave_common::application::{Application, ApplicationSpec, DEFAULT_REVISION_HISTORY_LIMIT, Sync};
 use nave_common::bundle::Bundle;
 use nave_common::cluster::Cluster;
+use nave_common::failover::Failover;
 use nave_common::metadata::ApplicationMetadata;
 use nave_common::name::{ApplicationKey, ApplicationName, ProjectName};
 use nave_common::placement::Placement;
@@ -69,6 +70,7 @@ pub(crate) fn around_manifests(key: ApplicationKey, files: &[PathBuf]) -> Outcom
         placement: Placement::default(),
         overrides: Vec::new(),
         sync: Sync::default(),
+        failover: Failover::default(),
         revision_history_limit: DEFAULT_REVISION_HISTORY_LIMIT,
     };
     Ok((Application { metadata: ApplicationMetadata::new(key), spec, status: None }, bundle))

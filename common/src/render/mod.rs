@@ -2,9 +2,10 @@
 //! command line.
 //!
 //! The changes are made in a fixed order: the Namespace that `createNamespace` adds, variables, images, replicas,
-//! patches. Manifests that nothing changes are shared with the bundle, not copied. Nothing changes what identifies an
-//! object, so a rendering has the bundle's objects, in the bundle's order.
+//! patches, and last the marks of Exclusive work and parking ([`activity`]). Manifests that nothing changes are shared with the bundle, not copied. Nothing changes what identifies an
+//! object, so a rendering has the bundle's objects, in the bundle's order; parked, without its bare pods.
 
+pub mod activity;
 mod draft;
 mod images;
 mod patches;
@@ -15,10 +16,12 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::assignment::{Activity, Run};
 use crate::bundle::{Bundle, MAX_BUNDLE_BYTES};
 use crate::digest::Digest;
+use crate::failover::{Epoch, ParkRule};
 use crate::manifest::Manifest;
-use crate::name::NamespaceName;
+use crate::name::{ApplicationKey, NamespaceName};
 use crate::overrides::Override;
 use crate::resources::Resources;
 use draft::Draft;
@@ -32,6 +35,49 @@ pub struct Inputs<'a> {
     pub namespace: Option<&'a NamespaceName>,
     /// Whether a Namespace object is added where the bundle holds none.
     pub create_namespace: bool,
+    /// Whether anything runs.
+    pub activity: Activity,
+    /// How kinds are parked that have no rule here.
+    pub park: &'a [ParkRule],
+    /// Of Exclusive work: what its pods are marked with.
+    pub exclusive: Option<ExclusiveMark<'a>>,
+}
+
+/// What the pods of Exclusive work are marked with: fixed for each pod, so that storage can refuse an old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExclusiveMark<'a> {
+    /// Whose pods they are.
+    pub application: &'a ApplicationKey,
+    /// Their token.
+    pub epoch: Epoch,
+}
+
+impl<'a> Inputs<'a> {
+    /// What a cluster is told to run, as the rendering needs it.
+    #[must_use]
+    pub fn of(application: &'a ApplicationKey, run: &'a Run) -> Self {
+        Self {
+            override_: &run.override_,
+            namespace: run.namespace.as_ref(),
+            create_namespace: run.create_namespace,
+            activity: run.activity,
+            park: &run.park,
+            exclusive: run.exclusive.map(|terms| ExclusiveMark { application, epoch: terms.epoch }),
+        }
+    }
+
+    /// A plain rendering: everything runs, and nothing of it is Exclusive.
+    #[must_use]
+    pub fn plain(override_: &'a Override) -> Self {
+        Self {
+            override_,
+            namespace: None,
+            create_namespace: false,
+            activity: Activity::Active,
+            park: &[],
+            exclusive: None,
+        }
+    }
 }
 
 /// The manifests for one cluster.
@@ -79,6 +125,8 @@ pub fn render(bundle: &Bundle, inputs: Inputs<'_>) -> Result<Rendering, Error> {
     images::set(&mut drafts, &changes.images)?;
     replicas::set(&mut drafts, &changes.replicas)?;
     patches::apply(&mut drafts, &changes.patches)?;
+    activity::mark(&mut drafts, inputs.exclusive)?;
+    activity::set(&mut drafts, inputs.activity, inputs.park)?;
 
     let manifests = drafts.into_iter().map(Draft::finish).collect::<Result<Vec<_>, _>>()?;
     check_size(&manifests)?;

@@ -37,7 +37,7 @@ fn in_eu(mut value: Value) -> Override {
 }
 
 fn rendered(override_: &Override) -> Result<Rendering, String> {
-    render(&shop(), Inputs { override_, namespace: None, create_namespace: false }).map_err(|error| error.0)
+    render(&shop(), Inputs::plain(override_)).map_err(|error| error.0)
 }
 
 fn refusal(override_: &Override) -> String {
@@ -77,8 +77,7 @@ fn a_variable_cannot_fill_the_memory() {
     let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"},
                         "data": {"a": "${nave:X}".repeat(100_000)}});
     let override_ = changes(json!({"variables": {"X": "x".repeat(1_000_000)}}));
-    let error =
-        render(&bundle([object]), Inputs { override_: &override_, namespace: None, create_namespace: false });
+    let error = render(&bundle([object]), Inputs::plain(&override_));
     assert!(error.unwrap_err().0.contains("grows past"));
 }
 
@@ -171,7 +170,7 @@ fn the_namespace_is_made_first_unless_it_is_there() {
     let namespace = NamespaceName::new("shop").unwrap();
     let override_ = in_eu(json!({"patches": [
         {"target": {"kind": "Namespace"}, "merge": {"metadata": {"labels": {"team": "retail"}}}}]}));
-    let inputs = Inputs { override_: &override_, namespace: Some(&namespace), create_namespace: true };
+    let inputs = Inputs { namespace: Some(&namespace), create_namespace: true, ..Inputs::plain(&override_) };
     let rendering = render(&shop(), inputs).unwrap();
     assert_eq!(rendering.manifests[0].key().to_string(), "Namespace shop");
     assert_eq!(rendering.manifests[0].object()["metadata"]["labels"]["team"], "retail");
@@ -186,7 +185,7 @@ fn two_manifests_that_meet_in_the_default_namespace_are_refused() {
     let bundle = bundle([map(json!({"name": "a"})), map(json!({"name": "a", "namespace": "shop"}))]);
     let namespace = NamespaceName::new("shop").unwrap();
     let override_ = Override::default();
-    let inputs = Inputs { override_: &override_, namespace: Some(&namespace), create_namespace: false };
+    let inputs = Inputs { namespace: Some(&namespace), ..Inputs::plain(&override_) };
     assert_eq!(
         render(&bundle, inputs).unwrap_err().0,
         "ConfigMap a and ConfigMap shop/a are the same object: what names no namespace is in \"shop\""
@@ -215,7 +214,7 @@ proptest! {
     #[test]
     fn no_change_is_the_bundle_itself(bundle in any_bundle()) {
         let override_ = Override::default();
-        let inputs = Inputs { override_: &override_, namespace: None, create_namespace: false };
+        let inputs = Inputs::plain(&override_);
         let rendering = render(&bundle, inputs).unwrap();
         prop_assert_eq!(&rendering.manifests[..], bundle.manifests());
         prop_assert_eq!(rendering.requests(), bundle.requests());
@@ -232,11 +231,11 @@ proptest! {
         let override_ = changes(json!({"variables": {"REGION": region}, "replicas": replicas}));
         let copy: Override = serde_json::from_str(&serde_json::to_string(&override_).unwrap()).unwrap();
         let sent = Arc::new(Bundle::decode(&bundle.encode()).unwrap());
-        let here = render(&bundle, Inputs { override_: &override_, namespace: None, create_namespace: false }).unwrap();
-        let there = render(&sent, Inputs { override_: &copy, namespace: None, create_namespace: false }).unwrap();
+        let here = render(&bundle, Inputs::plain(&override_)).unwrap();
+        let there = render(&sent, Inputs::plain(&copy)).unwrap();
         prop_assert_eq!(&here, &there);
         let again = Bundle::new(here.manifests.clone()).unwrap();
-        let twice = render(&again, Inputs { override_: &changes(json!({"replicas": override_.replicas})), namespace: None, create_namespace: false }).unwrap();
+        let twice = render(&again, Inputs::plain(&changes(json!({"replicas": override_.replicas})))).unwrap();
         prop_assert_eq!(here.digest, twice.digest);
     }
 
@@ -255,8 +254,8 @@ proptest! {
         let labels = crate::metadata::Labels::new();
         let [one, other] = [rules, shuffled].map(|rules| Override::for_cluster(&rules, &labels));
         prop_assert_eq!(
-            render(&bundle, Inputs { override_: &one, namespace: None, create_namespace: false }).unwrap(),
-            render(&bundle, Inputs { override_: &other, namespace: None, create_namespace: false }).unwrap()
+            render(&bundle, Inputs::plain(&one)).unwrap(),
+            render(&bundle, Inputs::plain(&other)).unwrap()
         );
     }
 

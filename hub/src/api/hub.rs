@@ -16,5 +16,7 @@ pub(super) fn get(parts: &Parts) -> v1::GetHubResponse {
         started_at_ms: parts.started_at.as_millis(),
         cluster_count: count(state.clusters().len()),
         application_count: count(state.applications().len()),
+        failover: None,
+        held_count: 0,
     })
 }

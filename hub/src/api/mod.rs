@@ -225,4 +225,69 @@ impl FleetService for Fleet {
                 .map(|()| v1::DeleteTokenResponse {}),
         )
     }
+
+    async fn delete_cluster(
+        &self,
+        _request: Request<v1::DeleteClusterRequest>,
+    ) -> Result<Response<v1::DeleteClusterResponse>, Status> {
+        Err(Status::unimplemented("in the making"))
+    }
+
+    async fn get_failover(
+        &self,
+        _request: Request<v1::GetFailoverRequest>,
+    ) -> Result<Response<v1::GetFailoverResponse>, Status> {
+        Err(Status::unimplemented("in the making"))
+    }
+
+    async fn list_failovers(
+        &self,
+        _request: Request<v1::ListFailoversRequest>,
+    ) -> Result<Response<v1::ListFailoversResponse>, Status> {
+        Err(Status::unimplemented("in the making"))
+    }
+
+    async fn plan_failover(
+        &self,
+        _request: Request<v1::PlanFailoverRequest>,
+    ) -> Result<Response<v1::PlanFailoverResponse>, Status> {
+        Err(Status::unimplemented("in the making"))
+    }
+
+    async fn order_failover(
+        &self,
+        _request: Request<v1::OrderFailoverRequest>,
+    ) -> Result<Response<v1::OrderFailoverResponse>, Status> {
+        Err(Status::unimplemented("in the making"))
+    }
+
+    async fn set_freeze(
+        &self,
+        _request: Request<v1::SetFreezeRequest>,
+    ) -> Result<Response<v1::SetFreezeResponse>, Status> {
+        Err(Status::unimplemented("in the making"))
+    }
+
+    async fn set_maintenance(
+        &self,
+        _request: Request<v1::SetMaintenanceRequest>,
+    ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
+        Err(Status::unimplemented("in the making"))
+    }
+
+    async fn release_held(
+        &self,
+        _request: Request<v1::ReleaseHeldRequest>,
+    ) -> Result<Response<v1::ReleaseHeldResponse>, Status> {
+        Err(Status::unimplemented("in the making"))
+    }
+
+    type BackupStream = futures::stream::Empty<Result<v1::BackupResponse, Status>>;
+
+    async fn backup(
+        &self,
+        _request: Request<v1::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        Err(Status::unimplemented("in the making"))
+    }
 }

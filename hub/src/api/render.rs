@@ -43,7 +43,7 @@ pub(super) async fn render(
         What::Key(key) => {
             let key = read::key(Some(key))?;
             if let Some(run) = told(parts, &name, &key) {
-                let rendering = told_rendering(parts, &run).await?;
+                let rendering = told_rendering(parts, &key, &run).await?;
                 return answer(&rendering);
             }
             stored(parts, &key).await?
@@ -103,7 +103,7 @@ pub(super) async fn diff(
         let rendering = match known.get(&run.rendering) {
             Some(rendering) => rendering.clone(),
             None => {
-                let rendering = told_rendering(parts, &run).await?;
+                let rendering = told_rendering(parts, &key, &run).await?;
                 known.insert(run.rendering, rendering.clone());
                 rendering
             }
@@ -207,16 +207,14 @@ async fn stored(parts: &Parts, key: &ApplicationKey) -> Result<(Application, Res
 }
 
 /// What a cluster is told to run, rendered.
-async fn told_rendering(parts: &Parts, run: &Run) -> Result<Arc<Rendering>, Error> {
+async fn told_rendering(
+    parts: &Parts,
+    application: &ApplicationKey,
+    run: &Run,
+) -> Result<Arc<Rendering>, Error> {
     let (bundle, run) = (parts.bundles.get(&run.bundle).await?, run.clone());
-    let rendering = blocking(move || {
-        let inputs = Inputs {
-            override_: &run.override_,
-            namespace: run.namespace.as_ref(),
-            create_namespace: run.create_namespace,
-        };
-        render::render(&bundle, inputs)
-    });
+    let application = application.clone();
+    let rendering = blocking(move || render::render(&bundle, Inputs::of(&application, &run)));
     let rendering = rendering
         .await?
         .map_err(|error| Error::Internal(format!("an assignment cannot be rendered: {error}")))?;

@@ -89,9 +89,9 @@ async fn render_all(bundle: Arc<Bundle>, wanted: Vec<(RenderKey, Override)>) -> 
     let work = move || {
         let one = |(key, override_): (RenderKey, Override)| {
             let inputs = Inputs {
-                override_: &override_,
                 namespace: key.namespace.as_ref(),
                 create_namespace: key.create_namespace,
+                ..Inputs::plain(&override_)
             };
             let digest = render(&bundle, inputs).map(|rendering| rendering.digest);
             (key, digest.map_err(|error| error.to_string()))

@@ -185,6 +185,7 @@ impl Scene {
             healthy_count: 0,
             drift_count: 0,
             objects: Vec::new(),
+            fence: None,
             observed_at: Timestamp::from_millis(0).unwrap(),
         };
         self.world.observe(&cluster, vec![status], false, None);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nave_common::application::{Application, ApplicationSpec};
-use nave_common::assignment::{Assignment, Desired, Run, SyncPolicy};
+use nave_common::assignment::{Activity, Assignment, Desired, Run, SyncPolicy};
 use nave_common::bundle::Bundle;
 use nave_common::cluster::Cluster;
 use nave_common::digest::Digest;
@@ -315,6 +315,9 @@ fn run(spec: &ApplicationSpec, revision: u64, bundle: Digest, override_: Overrid
             ignore_fields: spec.sync.ignore_fields.clone(),
             suspended: spec.sync.suspended,
         },
+        activity: Activity::Active,
+        park: spec.failover.park.clone(),
+        exclusive: None,
     }
 }
 
@@ -331,14 +334,10 @@ pub fn run_for(
 ) -> Result<(Run, Rendering), render::Error> {
     let spec = &application.spec;
     let override_ = Override::for_cluster(&spec.overrides, &cluster.metadata.labels);
-    let inputs = render::Inputs {
-        override_: &override_,
-        namespace: spec.namespace.as_ref(),
-        create_namespace: spec.create_namespace,
-    };
-    let rendering = render::render(bundle, inputs)?;
-    let mut run = run(spec, revision, digest, override_, rendering.digest);
+    let mut run = run(spec, revision, digest, override_, Digest::of(&[]));
     run.sync.suspended = spec.sync.is_suspended_on(&cluster.metadata.name);
+    let rendering = render::render(bundle, render::Inputs::of(&application.key(), &run))?;
+    run.rendering = rendering.digest;
     Ok((run, rendering))
 }
 

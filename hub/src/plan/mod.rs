@@ -8,6 +8,7 @@
 pub mod assign;
 pub mod bits;
 pub mod explain;
+pub mod failover;
 pub mod fleet;
 mod history;
 pub mod placement;

@@ -1,7 +1,7 @@
 //! The machine: given what an agent has and what the hub wants, expect what is done.
 
 use nave_common::application::Adopt;
-use nave_common::assignment::{Run, SyncPolicy};
+use nave_common::assignment::{Activity, Run, SyncPolicy};
 use nave_common::overrides::Override;
 
 use super::*;
@@ -33,6 +33,9 @@ fn desired(content: &str) -> Desired {
             ignore_fields: Vec::new(),
             suspended: false,
         },
+        activity: Activity::Active,
+        park: Vec::new(),
+        exclusive: None,
     }))
 }
 

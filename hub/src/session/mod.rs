@@ -6,6 +6,7 @@
 
 pub mod fetch;
 pub mod intake;
+pub mod leases;
 pub mod machine;
 pub mod outbox;
 pub mod registry;

@@ -56,7 +56,7 @@ impl Outbox {
 
     /// Answers a heartbeat; one that was not answered yet is answered with it.
     pub fn acknowledge(&mut self, number: u64, term: u64) {
-        self.heartbeat = Some(v1::HeartbeatAck { number, term });
+        self.heartbeat = Some(v1::HeartbeatAck { number, term, renewed: Vec::new() });
     }
 
     /// Ends the stream with this status, dropping what waits: the agent asks again when it comes back.

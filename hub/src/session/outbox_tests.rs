@@ -59,7 +59,7 @@ fn nothing_goes_before_the_welcome_and_heartbeats_go_before_assignments() {
     assert!(matches!(message(&mut outbox, &wanted), Some(Message::Welcome(_))));
     assert_eq!(
         message(&mut outbox, &wanted),
-        Some(Message::Heartbeat(v1::HeartbeatAck { number: 2, term: 1 }))
+        Some(Message::Heartbeat(v1::HeartbeatAck { number: 2, term: 1, renewed: Vec::new() }))
     );
     assert_eq!(names(message(&mut outbox, &wanted)), [("a".to_owned(), 1)]);
     assert!(message(&mut outbox, &wanted).is_none());

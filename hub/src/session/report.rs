@@ -81,6 +81,7 @@ pub(super) fn refused(parts: &Parts, cluster: &ClusterName, wire: v1::Refused) {
             healthy_count: 0,
             drift_count: 0,
             objects: Vec::new(),
+            fence: None,
             observed_at: parts.now(),
         },
         |status| AssignmentStatus::clone(&status),

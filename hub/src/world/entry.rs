@@ -78,6 +78,13 @@ pub struct PlacementOutcome {
     pub problems: Vec<String>,
 }
 
+impl<T: Default> Default for Stored<T> {
+    /// What stands for a record that is not there.
+    fn default() -> Self {
+        Self { value: Arc::default(), change_id: "".into(), sequence: Sequence::default() }
+    }
+}
+
 impl<T> Stored<T> {
     pub(super) fn new(value: T, change_id: &str, sequence: Sequence) -> Self {
         Self { value: Arc::new(value), change_id: change_id.into(), sequence }

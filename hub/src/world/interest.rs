@@ -38,6 +38,8 @@ impl Kinds {
     pub const OBSERVED: Self = Self(1 << 4);
     /// Removals that an agent has completed, as assignments.
     pub const REMOVALS: Self = Self(1 << 5);
+    /// How applications and the hub stand in failover.
+    pub const FAILOVERS: Self = Self(1 << 6);
 
     /// These kinds and `other`.
     #[must_use]
@@ -59,6 +61,10 @@ pub struct Changes {
     pub clusters: BTreeSet<ClusterName>,
     /// Assignments.
     pub assignments: BTreeSet<(ClusterName, ApplicationKey)>,
+    /// Applications whose standing in failover changed.
+    pub failovers: BTreeSet<ApplicationKey>,
+    /// Whether what people said of failover as a whole changed.
+    pub hub_failover: bool,
     /// How many events are new.
     pub event_count: u64,
     /// The world was loaded anew, and what changed is not known: everything is to be read again.
@@ -72,6 +78,8 @@ impl Changes {
         self.applications.is_empty()
             && self.clusters.is_empty()
             && self.assignments.is_empty()
+            && self.failovers.is_empty()
+            && !self.hub_failover
             && self.event_count == 0
             && !self.everything
     }
@@ -90,6 +98,10 @@ pub(super) enum Effect {
     Assignment(ClusterName, ApplicationKey),
     /// What an agent says of an assignment.
     Status(ClusterName, ApplicationKey),
+    /// How an application stands in failover.
+    Failover(ApplicationKey),
+    /// What people said of failover as a whole.
+    HubFailover,
     /// That an agent has completed a removal.
     Removed(ClusterName, ApplicationKey),
     /// An event.
@@ -209,8 +221,9 @@ impl Boxes {
             Effect::Application(key)
             | Effect::Placement(key)
             | Effect::Status(_, key)
+            | Effect::Failover(key)
             | Effect::Removed(_, key) => (None, Some(key)),
-            Effect::Event => (None, None),
+            Effect::Event | Effect::HubFailover => (None, None),
         };
         for mailbox in cluster.and_then(|name| self.by_cluster.get(name)).into_iter().flatten() {
             mailbox.tell(|changes| note(changes, effect));
@@ -255,12 +268,15 @@ fn note_for(kinds: Kinds, effect: &Effect) -> Option<impl FnOnce(&mut Changes)> 
         Effect::Assignment(..) => (applications && observed, kinds.has(Kinds::ASSIGNMENTS)),
         Effect::Status(..) => (applications && observed, observed && kinds.has(Kinds::ASSIGNMENTS)),
         Effect::Removed(..) => (false, kinds.has(Kinds::REMOVALS)),
-        Effect::Cluster(_) => (false, false),
-        Effect::Event => (false, false),
+        // How it stands is part of an application's status.
+        Effect::Failover(_) => (applications && observed, false),
+        Effect::Cluster(_) | Effect::Event | Effect::HubFailover => (false, false),
     };
     let cluster = matches!(effect, Effect::Cluster(_)) && kinds.has(Kinds::CLUSTERS);
     let event = matches!(effect, Effect::Event) && kinds.has(Kinds::EVENTS);
-    if !(application || assignment || cluster || event) {
+    let is_failover = matches!(effect, Effect::Failover(_) | Effect::HubFailover);
+    let failover = is_failover && kinds.has(Kinds::FAILOVERS);
+    if !(application || assignment || cluster || event || failover) {
         return None;
     }
     Some(move |changes: &mut Changes| match effect {
@@ -278,6 +294,15 @@ fn note_for(kinds: Kinds, effect: &Effect) -> Option<impl FnOnce(&mut Changes)> 
         Effect::Cluster(name) => {
             changes.clusters.insert(name.clone());
         }
+        Effect::Failover(key) => {
+            if application {
+                changes.applications.insert(key.clone());
+            }
+            if failover {
+                changes.failovers.insert(key.clone());
+            }
+        }
+        Effect::HubFailover => changes.hub_failover = true,
         Effect::Event => changes.event_count += 1,
     })
 }
@@ -294,6 +319,10 @@ fn note(changes: &mut Changes, effect: &Effect) {
         Effect::Assignment(name, key) | Effect::Status(name, key) | Effect::Removed(name, key) => {
             changes.assignments.insert((name.clone(), key.clone()));
         }
+        Effect::Failover(key) => {
+            changes.failovers.insert(key.clone());
+        }
+        Effect::HubFailover => changes.hub_failover = true,
         Effect::Event => changes.event_count += 1,
     }
 }

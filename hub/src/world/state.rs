@@ -10,6 +10,7 @@ use nave_common::application::Application;
 use nave_common::assignment::{Assignment, Desired, Generation};
 use nave_common::cluster::Cluster;
 use nave_common::event::Event;
+use nave_common::failover::state::FailoverState;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::resources::Resources;
 use nave_common::revision::Revision;
@@ -18,7 +19,7 @@ use nave_common::token::JoinToken;
 use super::entry::{AssignmentEntry, ClusterEntry, PlacementOutcome, Stored};
 use super::interest::Effect;
 use crate::plan::fleet::{Candidate, DEFAULT_WEIGHT, Fleet};
-use crate::records::{EventId, MAX_EVENT_COUNT, Name, Record};
+use crate::records::{EventId, HubFailoverRecord, MAX_EVENT_COUNT, Name, Record};
 use crate::store::Sequence;
 
 /// One change of the store, read.
@@ -46,6 +47,8 @@ pub struct State {
     tokens: BTreeMap<String, Stored<JoinToken>>,
     events: BTreeMap<EventId, Arc<Event>>,
     placements: BTreeMap<ApplicationKey, Arc<PlacementOutcome>>,
+    failovers: BTreeMap<ApplicationKey, Stored<FailoverState>>,
+    hub_failover: Stored<HubFailoverRecord>,
     fleet: Arc<Fleet>,
 }
 
@@ -145,6 +148,18 @@ impl State {
         self.placements.get(key)
     }
 
+    /// How applications stand in failover; those that failover has nothing to do with are not in it.
+    #[must_use]
+    pub fn failovers(&self) -> &BTreeMap<ApplicationKey, Stored<FailoverState>> {
+        &self.failovers
+    }
+
+    /// What people said of failover as a whole; sequence zero where nobody has said anything.
+    #[must_use]
+    pub fn hub_failover(&self) -> &Stored<HubFailoverRecord> {
+        &self.hub_failover
+    }
+
     /// The clusters as planners see them; cheap to clone.
     #[must_use]
     pub fn fleet(&self) -> &Arc<Fleet> {
@@ -166,6 +181,15 @@ impl State {
         match record {
             Record::Term(term) => self.term = term,
             Record::Generation(counter) => (self.counter, self.counter_sequence) = (counter, sequence),
+            Record::HubFailover(record) => {
+                self.hub_failover = Stored::new(*record, "", sequence);
+                effects.push(Effect::HubFailover);
+            }
+            Record::Failover(state) => {
+                let key = state.application.clone();
+                self.failovers.insert(key.clone(), Stored::new(*state, "", sequence));
+                effects.push(Effect::Failover(key));
+            }
             Record::Cluster(record) => {
                 let mut cluster = record.cluster;
                 cluster.metadata.sequence = sequence.0;
@@ -208,6 +232,14 @@ impl State {
         match name {
             // Neither is ever deleted.
             Name::Term | Name::Generation => {}
+            Name::HubFailover => {
+                self.hub_failover = Stored::default();
+                effects.push(Effect::HubFailover);
+            }
+            Name::Failover(key) => {
+                self.failovers.remove(key);
+                effects.push(Effect::Failover(key.clone()));
+            }
             Name::Cluster(name) => {
                 self.clusters.remove(name);
                 Arc::make_mut(&mut self.fleet).remove(name);

@@ -55,6 +55,7 @@ fn removed(counter: u64) -> AssignmentStatus {
         healthy_count: 0,
         drift_count: 0,
         objects: Vec::new(),
+        fence: None,
         observed_at: Timestamp::from_millis(0).unwrap(),
     }
 }

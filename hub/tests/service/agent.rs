@@ -140,6 +140,7 @@ pub(crate) fn status(assignment: &Assignment) -> AssignmentStatus {
         healthy_count: 1,
         drift_count: 0,
         objects: Vec::new(),
+        fence: None,
         observed_at: Timestamp::now(),
     }
 }

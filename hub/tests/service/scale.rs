@@ -84,7 +84,7 @@ async fn agent(
                 }
             }
             _ = beat.tick() => {
-                let _ = said.send(v1::SyncRequest { message: Some(Said::Heartbeat(v1::Heartbeat { number: 1 })) }).await;
+                let _ = said.send(v1::SyncRequest { message: Some(Said::Heartbeat(v1::Heartbeat { number: 1, epochs: Vec::new() })) }).await;
             }
             _ = stop.changed() => return,
         }

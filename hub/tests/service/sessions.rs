@@ -183,8 +183,11 @@ async fn heartbeats_are_answered_with_their_number() {
     let hub = TestHub::start().await;
     let own = hub.enroll("eu-1", &[]).await;
     let mut agent = Agent::connect(&hub, &own, "eu-1", Disk::new()).await;
-    agent.say(Said::Heartbeat(v1::Heartbeat { number: 7 })).await;
-    assert_eq!(agent.next().await, Heard::Heartbeat(v1::HeartbeatAck { number: 7, term: 1 }));
+    agent.say(Said::Heartbeat(v1::Heartbeat { number: 7, epochs: Vec::new() })).await;
+    assert_eq!(
+        agent.next().await,
+        Heard::Heartbeat(v1::HeartbeatAck { number: 7, term: 1, renewed: Vec::new() })
+    );
 }
 
 #[tokio::test]

@@ -76,6 +76,7 @@ impl TryFrom<v1::ApplicationSpec> for ApplicationSpec {
             placement: optional(wire.placement, "placement")?.unwrap_or_default(),
             overrides: list(wire.overrides, "overrides")?,
             sync: optional(wire.sync, "sync")?.unwrap_or_default(),
+            failover: optional(wire.failover, "failover")?.unwrap_or_default(),
             revision_history_limit: match wire.revision_history_limit {
                 0 => DEFAULT_REVISION_HISTORY_LIMIT,
                 limit => limit,
@@ -93,6 +94,7 @@ impl From<&ApplicationSpec> for v1::ApplicationSpec {
             placement: Some((&spec.placement).into()),
             overrides: wire_list(&spec.overrides),
             sync: Some((&spec.sync).into()),
+            failover: Some((&spec.failover).into()),
             revision_history_limit: spec.revision_history_limit,
         }
     }

@@ -1,11 +1,15 @@
 //! What one cluster is told about one application, and the view of it beside what was seen.
 
-use nave_common::assignment::{Assignment, Desired, Run, SyncPolicy};
+use nave_common::assignment::{Activity, Assignment, Desired, ExclusiveTerms, Run, SyncPolicy};
+use nave_common::failover::Epoch;
 use nave_common::field::FieldError;
 use nave_common::status::AssignmentView;
 
 use super::application::adopt;
-use super::{by_value, enumerated, list, optional, parsed, parsed_or_none, required, text_of, wire_list};
+use super::{
+    by_value, enumerated, enumerated_or_none, list, optional, parsed, parsed_or_none, required, same_enum,
+    text_of, wire_list,
+};
 use crate::v1;
 
 impl TryFrom<v1::Assignment> for Assignment {
@@ -57,6 +61,9 @@ impl TryFrom<v1::Run> for Run {
             namespace: parsed_or_none(&wire.namespace, "namespace")?,
             create_namespace: wire.create_namespace,
             sync: required(wire.sync, "sync")?,
+            activity: enumerated_or_none::<v1::Activity, _>(wire.activity, "activity")?.unwrap_or_default(),
+            park: list(wire.park, "park")?,
+            exclusive: optional(wire.exclusive, "exclusive")?,
         })
     }
 }
@@ -71,6 +78,31 @@ impl From<&Run> for v1::Run {
             namespace: text_of(run.namespace.as_ref()),
             create_namespace: run.create_namespace,
             sync: Some((&run.sync).into()),
+            activity: v1::Activity::from(run.activity).into(),
+            park: wire_list(&run.park),
+            exclusive: run.exclusive.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<v1::ExclusiveTerms> for ExclusiveTerms {
+    type Error = FieldError;
+
+    fn try_from(wire: v1::ExclusiveTerms) -> Result<Self, FieldError> {
+        Ok(Self {
+            epoch: Epoch::from_number(wire.epoch),
+            fence: enumerated_or_none::<v1::Fence, _>(wire.fence, "fence")?.unwrap_or_default(),
+            fence_timeout_ms: wire.fence_timeout_ms,
+        })
+    }
+}
+
+impl From<&ExclusiveTerms> for v1::ExclusiveTerms {
+    fn from(terms: &ExclusiveTerms) -> Self {
+        Self {
+            epoch: terms.epoch.number(),
+            fence: v1::Fence::from(terms.fence).into(),
+            fence_timeout_ms: terms.fence_timeout_ms,
         }
     }
 }
@@ -122,6 +154,8 @@ impl From<&AssignmentView> for v1::AssignmentView {
         }
     }
 }
+
+same_enum!(v1::Activity, Activity, [Active, Parked]);
 
 by_value!(
     Assignment => v1::Assignment,

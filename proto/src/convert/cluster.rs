@@ -64,7 +64,13 @@ impl TryFrom<v1::ClusterSpec> for ClusterSpec {
     type Error = FieldError;
 
     fn try_from(wire: v1::ClusterSpec) -> Result<Self, FieldError> {
-        Ok(Self { taints: list(wire.taints, "taints")?, weight: wire.weight, uid: text_or_none(wire.uid) })
+        Ok(Self {
+            taints: list(wire.taints, "taints")?,
+            weight: wire.weight,
+            cordoned: wire.cordoned,
+            drained: wire.drained,
+            uid: text_or_none(wire.uid),
+        })
     }
 }
 
@@ -73,6 +79,8 @@ impl From<&ClusterSpec> for v1::ClusterSpec {
         Self {
             taints: wire_list(&spec.taints),
             weight: spec.weight,
+            cordoned: spec.cordoned,
+            drained: spec.drained,
             uid: spec.uid.clone().unwrap_or_default(),
         }
     }

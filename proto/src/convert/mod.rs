@@ -17,6 +17,7 @@ mod application;
 mod assignment;
 mod cluster;
 mod event;
+mod failover;
 mod names;
 mod overrides;
 mod placement;

@@ -1,14 +1,16 @@
 //! What was seen of applications and their objects.
 
+use nave_common::failover::Epoch;
 use nave_common::field::FieldError;
 use nave_common::health::Health;
 use nave_common::status::{
-    ApplicationStatus, AssignmentStatus, MAX_REPORTED_OBJECTS, ObjectStatus, SyncState,
+    ApplicationStatus, AssignmentStatus, FenceState, FenceStatus, MAX_REPORTED_OBJECTS, ObjectStatus,
+    SyncState,
 };
 
 use super::{
-    by_value, enumerated, instant, instant_or_none, list, millis, parsed_or_none, required, same_enum,
-    text_of, wire_list,
+    by_value, enumerated, instant, instant_or_none, list, millis, optional, parsed_or_none, required,
+    same_enum, text_of, wire_list,
 };
 use crate::v1;
 
@@ -29,6 +31,8 @@ impl TryFrom<v1::ApplicationStatus> for ApplicationStatus {
             placement_problems: wire.placement_problems,
             observed_at: instant_or_none(wire.observed_at_ms, "observedAt")?,
             removing_count: wire.removing_count,
+            parked_count: wire.parked_count,
+            failover: wire.failover,
         })
     }
 }
@@ -48,6 +52,8 @@ impl From<&ApplicationStatus> for v1::ApplicationStatus {
             placement_problems: status.placement_problems.clone(),
             observed_at_ms: millis(status.observed_at),
             removing_count: status.removing_count,
+            parked_count: status.parked_count,
+            failover: status.failover.clone(),
         }
     }
 }
@@ -73,6 +79,7 @@ impl TryFrom<v1::AssignmentStatus> for AssignmentStatus {
             healthy_count: wire.healthy_count,
             drift_count: wire.drift_count,
             objects: list(wire.objects, "objects")?,
+            fence: optional(wire.fence, "fence")?,
             observed_at: instant(wire.observed_at_ms, "observedAt")?,
         })
     }
@@ -92,7 +99,32 @@ impl From<&AssignmentStatus> for v1::AssignmentStatus {
             healthy_count: status.healthy_count,
             drift_count: status.drift_count,
             objects: wire_list(&status.objects),
+            fence: status.fence.as_ref().map(Into::into),
             observed_at_ms: status.observed_at.as_millis(),
+        }
+    }
+}
+
+impl TryFrom<v1::FenceStatus> for FenceStatus {
+    type Error = FieldError;
+
+    fn try_from(wire: v1::FenceStatus) -> Result<Self, FieldError> {
+        Ok(Self {
+            epoch: Epoch::from_number(wire.epoch),
+            state: enumerated::<v1::FenceState, _>(wire.state, "state")?,
+            reason: wire.reason,
+            since: instant(wire.since_ms, "since")?,
+        })
+    }
+}
+
+impl From<&FenceStatus> for v1::FenceStatus {
+    fn from(fence: &FenceStatus) -> Self {
+        Self {
+            epoch: fence.epoch.number(),
+            state: v1::FenceState::from(fence.state).into(),
+            reason: fence.reason.clone(),
+            since_ms: fence.since.as_millis(),
         }
     }
 }
@@ -124,6 +156,7 @@ impl From<&ObjectStatus> for v1::ObjectStatus {
 }
 
 same_enum!(v1::Health, Health, [Healthy, Suspended, Progressing, Missing, Degraded, Unknown]);
+same_enum!(v1::FenceState, FenceState, [Stopping, Confirmed, Unconfirmed]);
 same_enum!(v1::SyncState, SyncState, [Synced, Suspended, Syncing, OutOfSync, Failed, Unknown]);
 
 by_value!(

@@ -1,10 +1,11 @@
 //! Arbitrary domain values, as they are after their checks: what an edge may have to send.
 
+mod failover;
 mod parts;
 mod seen;
 
 use nave_common::application::{Adopt, Application, ApplicationSpec, IgnoreFields, Sync};
-use nave_common::assignment::{Assignment, Desired, Run, SyncPolicy};
+use nave_common::assignment::{Activity, Assignment, Desired, Run, SyncPolicy};
 use nave_common::cluster::{Cluster, ClusterSpec};
 use nave_common::metadata::{ApplicationMetadata, ClusterMetadata};
 use nave_common::source::{BundleSource, InlineSource, Source};
@@ -12,6 +13,8 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
+use failover::{exclusive_terms, failover, fence_status, park_rule};
+pub(crate) use failover::{failover_plan, failover_view, hub_failover, order};
 pub(crate) use parts::selector;
 use parts::{
     application_key, changes, cluster_name, digest, generation, json, labels, name, namespace, override_rule,
@@ -40,8 +43,17 @@ fn application_metadata() -> impl Strategy<Value = ApplicationMetadata> {
 
 fn application_spec() -> impl Strategy<Value = ApplicationSpec> {
     let rules = vec(override_rule(), 0..3);
-    (source(), of(namespace()), any::<bool>(), placement(), rules, sync(), 1..1000_u32).prop_map(
-        |(source, namespace, create_namespace, placement, overrides, sync, revision_history_limit)| {
+    (source(), of(namespace()), any::<bool>(), placement(), rules, sync(), failover(), 1..1000_u32).prop_map(
+        |(
+            source,
+            namespace,
+            create_namespace,
+            placement,
+            overrides,
+            sync,
+            failover,
+            revision_history_limit,
+        )| {
             ApplicationSpec {
                 source,
                 namespace,
@@ -49,6 +61,7 @@ fn application_spec() -> impl Strategy<Value = ApplicationSpec> {
                 placement,
                 overrides,
                 sync,
+                failover,
                 revision_history_limit,
             }
         },
@@ -93,8 +106,9 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
             created_at,
         },
     );
-    let spec = (vec(taint(), 0..3), of(any::<u32>()), of(name()))
-        .prop_map(|(taints, weight, uid)| ClusterSpec { taints, weight, uid });
+    let spec = (vec(taint(), 0..3), of(any::<u32>()), any::<[bool; 2]>(), of(name())).prop_map(
+        |(taints, weight, [cordoned, drained], uid)| ClusterSpec { taints, weight, cordoned, drained, uid },
+    );
     (metadata, spec, of(cluster_status())).prop_map(|(metadata, spec, status)| Cluster {
         metadata,
         spec,
@@ -125,8 +139,10 @@ fn run() -> impl Strategy<Value = Run> {
             suspended,
         },
     );
-    (any::<u64>(), digest(), changes(), digest(), of(namespace()), any::<bool>(), sync).prop_map(
-        |(revision, bundle, override_, rendering, namespace, create_namespace, sync)| Run {
+    let activity = prop_oneof![Just(Activity::Active), Just(Activity::Parked)];
+    let role = (activity, vec(park_rule(), 0..3), of(exclusive_terms()));
+    (any::<u64>(), digest(), changes(), digest(), of(namespace()), any::<bool>(), sync, role).prop_map(
+        |(
             revision,
             bundle,
             override_,
@@ -134,6 +150,18 @@ fn run() -> impl Strategy<Value = Run> {
             namespace,
             create_namespace,
             sync,
+            (activity, park, exclusive),
+        )| Run {
+            revision,
+            bundle,
+            override_,
+            rendering,
+            namespace,
+            create_namespace,
+            sync,
+            activity,
+            park,
+            exclusive,
         },
     )
 }

@@ -13,8 +13,8 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
-use super::assignment;
 use super::parts::{application_key, cluster_name, digest, generation, object_key, some_time, text};
+use super::{assignment, fence_status};
 
 fn health() -> impl Strategy<Value = Health> {
     prop_oneof![
@@ -51,10 +51,10 @@ fn resources() -> impl Strategy<Value = Resources> {
 }
 
 pub(crate) fn application_status() -> impl Strategy<Value = ApplicationStatus> {
-    let counts = any::<[u32; 5]>();
-    let words = (text(), text(), vec(text(), 0..3));
+    let counts = any::<[u32; 6]>();
+    let words = (text(), text(), text(), vec(text(), 0..3));
     (any::<u64>(), counts, sync_state(), health(), words, of(some_time())).prop_map(
-        |(revision, counts, sync, health, (origin, reason, placement_problems), observed_at)| {
+        |(revision, counts, sync, health, (origin, reason, failover, placement_problems), observed_at)| {
             ApplicationStatus {
                 revision,
                 origin,
@@ -68,6 +68,8 @@ pub(crate) fn application_status() -> impl Strategy<Value = ApplicationStatus> {
                 placement_problems,
                 observed_at,
                 removing_count: counts[4],
+                parked_count: counts[5],
+                failover,
             }
         },
     )
@@ -108,14 +110,15 @@ fn object_status() -> impl Strategy<Value = ObjectStatus> {
 pub(crate) fn assignment_status() -> impl Strategy<Value = AssignmentStatus> {
     let about = (application_key(), generation(), of(digest()), any::<bool>());
     let counts = any::<(u32, u32, u64)>();
-    (about, sync_state(), health(), text(), counts, vec(object_status(), 0..4), some_time()).prop_map(
+    let objects = (vec(object_status(), 0..4), of(fence_status()));
+    (about, sync_state(), health(), text(), counts, objects, some_time()).prop_map(
         |(
             (application, generation, applied, removed),
             sync,
             health,
             reason,
             counts,
-            objects,
+            (objects, fence),
             observed_at,
         )| {
             AssignmentStatus {
@@ -130,6 +133,7 @@ pub(crate) fn assignment_status() -> impl Strategy<Value = AssignmentStatus> {
                 healthy_count: counts.1,
                 drift_count: counts.2,
                 objects,
+                fence,
                 observed_at,
             }
         },

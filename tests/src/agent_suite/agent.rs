@@ -8,7 +8,7 @@ use nave_agent::reconcile::{self, Config};
 use nave_agent::reports::Reports;
 use nave_agent::work::{Work, WorkSet};
 use nave_common::application::Adopt;
-use nave_common::assignment::{Assignment, Desired, Generation, Run, SyncPolicy};
+use nave_common::assignment::{Activity, Assignment, Desired, Generation, Run, SyncPolicy};
 use nave_common::digest::Digest;
 use nave_common::manifest::Manifest;
 use nave_common::name::ApplicationKey;
@@ -235,6 +235,9 @@ fn work(application: &str, wish: &Wish, counter: u64) -> Work {
         namespace: wish.namespace.as_ref().map(|name| name.parse().expect("a namespace")),
         create_namespace: wish.create_namespace,
         sync: wish.sync.clone(),
+        activity: Activity::Active,
+        park: Vec::new(),
+        exclusive: None,
     };
     let key = application.parse().expect("an application's name");
     Work {

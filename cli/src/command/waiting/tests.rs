@@ -2,6 +2,7 @@
 
 use nave_common::application::{Application, ApplicationSpec, Sync};
 use nave_common::assignment::{Assignment, Desired, Generation};
+use nave_common::failover::Failover;
 use nave_common::metadata::ApplicationMetadata;
 use nave_common::placement::Placement;
 use nave_common::source::{InlineSource, Source};
@@ -20,6 +21,7 @@ fn application(status: ApplicationStatus) -> Application {
             placement: Placement::default(),
             overrides: Vec::new(),
             sync: Sync::default(),
+            failover: Failover::default(),
             revision_history_limit: 10,
         },
         status: Some(status),
@@ -112,6 +114,7 @@ fn who_has_not_let_go_is_named_with_why() {
         healthy_count: 1,
         drift_count: 0,
         objects: Vec::new(),
+        fence: None,
         observed_at: Timestamp::from_millis(1).unwrap(),
     };
     let views = [

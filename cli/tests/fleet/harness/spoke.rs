@@ -141,7 +141,7 @@ async fn play(identity: Identity, mut says: watch::Receiver<Says>) {
             _ = says.changed() => {}
             _ = beat.tick() => {
                 number += 1;
-                send(sync_request::Message::Heartbeat(v1::Heartbeat { number })).await;
+                send(sync_request::Message::Heartbeat(v1::Heartbeat { number, epochs: Vec::new() })).await;
                 continue;
             }
         }
@@ -204,6 +204,7 @@ fn status_of(assignment: &Assignment, says: &Says) -> AssignmentStatus {
         healthy_count: u32::from(is_well),
         drift_count: 0,
         objects: if is_well { Vec::new() } else { vec![object] },
+        fence: None,
         observed_at: Timestamp::from_millis(1_790_000_000_000).expect("a time"),
     }
 }
