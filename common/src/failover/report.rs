@@ -85,6 +85,9 @@ pub struct FailoverView {
     pub failover: Failover,
     /// How it stands.
     pub state: FailoverState,
+    /// The clusters that are told to run it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub active: Vec<ClusterName>,
     /// When the exclusive lease of its holder is over if nothing renews it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_ends_at: Option<Timestamp>,

@@ -141,6 +141,7 @@ impl TryFrom<v1::FailoverView> for FailoverView {
         Ok(Self {
             failover: optional(wire.failover, "failover")?.unwrap_or_default(),
             state: required(wire.state, "state")?,
+            active: names(&wire.active, "active")?,
             lease_ends_at: instant_or_none(wire.lease_ends_at_ms, "leaseEndsAt")?,
         })
     }
@@ -152,6 +153,7 @@ impl From<&FailoverView> for v1::FailoverView {
             failover: Some((&view.failover).into()),
             state: Some((&view.state).into()),
             lease_ends_at_ms: millis(view.lease_ends_at),
+            active: view.active.iter().map(ToString::to_string).collect(),
         }
     }
 }

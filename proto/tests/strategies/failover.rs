@@ -194,10 +194,9 @@ fn state() -> impl Strategy<Value = FailoverState> {
 }
 
 pub(crate) fn failover_view() -> impl Strategy<Value = FailoverView> {
-    (failover(), state(), of(some_time())).prop_map(|(failover, state, lease_ends_at)| FailoverView {
-        failover,
-        state,
-        lease_ends_at,
+    let active = vec(cluster_name(), 0..3);
+    (failover(), state(), active, of(some_time())).prop_map(|(failover, state, active, lease_ends_at)| {
+        FailoverView { failover, state, active, lease_ends_at }
     })
 }
 
