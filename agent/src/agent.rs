@@ -1,11 +1,13 @@
 //! The whole agent, wired in one place: desired state, connection and reconcile, each in a task of its own.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
+use crate::connection::dial::Dial;
 use crate::desired::{self, DesiredState};
 use crate::identity::Identity;
 use crate::reconcile;
@@ -15,6 +17,8 @@ use crate::reports::Reports;
 pub struct Options {
     /// Who it is.
     pub identity: Identity,
+    /// How it reaches hubs.
+    pub dial: Arc<dyn Dial>,
     /// Where its cache stands.
     pub data_dir: PathBuf,
     /// How it works on its cluster.
@@ -41,7 +45,8 @@ impl Agent {
         let work = desired.subscribe();
         let reconcile =
             tokio::spawn(reconcile::run(client, work, reports.clone(), options.reconcile, shutdown.clone()));
-        let connection = Connection { identity: options.identity, desired, reports: reports.clone() };
+        let connection =
+            Connection { identity: options.identity, dial: options.dial, desired, reports: reports.clone() };
         let connection = tokio::spawn(connection.run(shutdown.clone()));
         Ok(Self { shutdown, reports, connection, reconcile })
     }

@@ -12,7 +12,7 @@ use nave_proto::v1::agent_service_client::AgentServiceClient;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::connection::dial;
+use crate::connection::dial::{self, Dial as _};
 
 /// An agent's identity, as it stands on disk.
 #[derive(Clone, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ pub async fn enroll(
 ) -> Result<Identity, Error> {
     let request = tls::new_key_and_csr().map_err(|error| Error::Certificate(error.to_string()))?;
     let authority = token.authority_pem();
-    let channel = dial::connect_any(&token.addresses, &dial::Credentials::anonymous(&authority)).await?;
+    let channel = dial::Credentials::anonymous(&authority).dial(&token.addresses).await?;
     let answer = AgentServiceClient::new(channel)
         .enroll(EnrollRequest {
             token_id: token.id.clone(),

@@ -1,6 +1,7 @@
 //! What the binary does: from configuration to a running agent, enrolling on first start.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Namespace;
@@ -10,6 +11,7 @@ use nave_common::token::TokenText;
 
 use crate::agent::{Agent, Options};
 use crate::config::{Args, Config};
+use crate::connection::dial::Credentials;
 use crate::identity::{self, Identity};
 use crate::{reconcile, web};
 
@@ -24,6 +26,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let identity = identity(&config, &client).await?;
     tracing::info!(cluster = %identity.cluster, hubs = ?identity.addresses, "agent starts");
     let options = Options {
+        dial: Arc::new(Credentials::of(&identity)),
         identity,
         data_dir: config.data_dir.clone(),
         reconcile: reconcile::Config { max_in_flight: config.max_in_flight, ..reconcile::Config::default() },

@@ -1,45 +1,35 @@
 //! The hub as a whole: everything is put together here, started in order, and stopped in order.
 
 mod certificate;
+mod core;
 mod ground;
 mod tasks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nave_common::context::Context;
 use nave_common::runtime::tls;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
-use self::ground::Ground;
+pub use self::core::Core;
+pub use self::ground::Ground;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
-use crate::error::with_causes;
-use crate::events;
 use crate::init::{self, Folder};
 use crate::listen::{self, Listener};
-use crate::parts::Parts;
 use crate::store;
 use crate::world::{self, World};
-
-/// How long the store may take to finish what it was given.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running hub. Dropping it without [`Hub::shutdown`] breaks everything off; nothing that was acknowledged is lost.
 #[derive(Debug)]
 pub struct Hub {
-    parts: Arc<Parts>,
+    core: Core,
     folder: Folder,
     listen_address: SocketAddr,
     http_address: SocketAddr,
-    break_off: CancellationToken,
-    tasks: JoinSet<()>,
-    failed: watch::Receiver<Option<String>>,
 }
 
 /// Why a hub does not start.
@@ -80,34 +70,29 @@ impl Hub {
     pub async fn start(config: Config) -> Result<Self, Error> {
         config.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let ground = Ground::open(&config, clock.now()).await?;
-        let folder = ground.folder.clone();
+        let folder = Folder::new(&config.data_dir);
+        let mut ground = Ground::open(&folder, &config, clock.clone()).await?;
         let (socket, listen_address) = listen_at(config.listen)?;
         let (http_socket, http_address) = listen_at(config.http_listen)?;
-        let addresses = addresses(&config, listen_address);
+        ground.addresses = addresses(&config, listen_address);
         if config.init && !folder.admin_context().exists() {
-            folder.make_admin_context(&ground.authority, &addresses, clock.now())?;
+            folder.make_admin_context(&ground.authority, &ground.addresses, clock.now())?;
         }
-        folder.update_admin_context(&addresses)?;
-        let (events, event_writer) = events::channel();
-        let shutdown = CancellationToken::new();
-        let parts = ground.parts(&config, addresses, clock, events, shutdown.clone()).await?;
-        let break_off = CancellationToken::new();
-        let (tls, acceptor) = watch::channel(certificate::acceptor(&parts)?);
-        let (failed_sender, failed) = watch::channel(None);
-        let mut tasks = JoinSet::new();
-        tasks::start_planning(&mut tasks, &parts, &failed_sender);
-        tasks::start_housekeeping(&mut tasks, &parts, event_writer);
-        tasks.spawn(certificate::renew(parts.clone(), tls));
+        folder.update_admin_context(&ground.addresses)?;
+        let mut core = Core::start(ground, &config).await?;
+        let (tls, acceptor) = watch::channel(certificate::acceptor(core.parts())?);
+        let parts = core.parts().clone();
+        core.run(certificate::renew(parts.clone(), tls));
         let listener = Listener {
             socket,
             tls: acceptor,
             limits: config.limits.clone(),
-            shutdown: shutdown.clone(),
-            break_off: break_off.clone(),
+            shutdown: parts.shutdown.clone(),
+            break_off: core.break_off().clone(),
             metrics: parts.metrics.clone(),
         };
-        tasks::start_serving(&mut tasks, &parts, listener.start(), http_socket, &failed_sender);
+        core.serve(listener.start());
+        core.serve_http(http_socket);
         tracing::info!(
             listen = %listen_address,
             http = %http_address,
@@ -115,7 +100,7 @@ impl Hub {
             version = env!("CARGO_PKG_VERSION"),
             "hub started"
         );
-        Ok(Self { parts, folder, listen_address, http_address, break_off, tasks, failed })
+        Ok(Self { core, folder, listen_address, http_address })
     }
 
     /// Where agents and people connect.
@@ -127,7 +112,7 @@ impl Hub {
     /// What agents and people are told to connect to, each as `host:port`.
     #[must_use]
     pub fn addresses(&self) -> &[String] {
-        &self.parts.addresses
+        &self.core.parts().addresses
     }
 
     /// Where health and metrics are served.
@@ -153,44 +138,17 @@ impl Hub {
     /// The hub's picture of everything; for tests and tools that link the hub.
     #[must_use]
     pub fn world(&self) -> &World {
-        &self.parts.world
+        self.core.world()
     }
 
     /// Waits until something of the hub fails for good, and says what.
     pub async fn failed(&mut self) -> String {
-        match self.failed.wait_for(Option::is_some).await {
-            Ok(failed) => failed.clone().unwrap_or_default(),
-            Err(_) => "the hub has stopped".to_owned(),
-        }
+        self.core.failed().await
     }
 
     /// Stops: takes no new connections, tells those that are open, waits for them within bounds, then closes the store.
-    pub async fn shutdown(mut self) {
-        self.parts.shutdown.cancel();
-        self.parts.sessions.stop();
-        let timeout = self.parts.limits.shutdown_timeout;
-        let break_off = self.break_off.clone();
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(timeout, all).await.is_err() {
-            tracing::warn!("some clients did not end in time; their connections are broken off");
-            break_off.cancel();
-            let rest = async { while self.tasks.join_next().await.is_some() {} };
-            let _ = tokio::time::timeout(timeout, rest).await;
-            self.tasks.abort_all();
-        }
-        match tokio::time::timeout(CLOSE_TIMEOUT, self.parts.store.close()).await {
-            Ok(Ok(())) => tracing::info!("hub stopped"),
-            Ok(Err(error)) => tracing::error!(error = %with_causes(&error), "the store did not close"),
-            Err(_) => tracing::error!("the store did not close in time"),
-        }
-    }
-}
-
-impl Drop for Hub {
-    fn drop(&mut self) {
-        self.parts.shutdown.cancel();
-        self.parts.sessions.stop();
-        self.break_off.cancel();
+    pub async fn shutdown(self) {
+        self.core.shutdown().await;
     }
 }
 

@@ -16,7 +16,6 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
@@ -137,9 +136,13 @@ impl Listener {
                         metrics.refused_connections.inc();
                         return;
                     };
-                    metrics.connections.inc();
-                    let break_off = Box::pin(break_off.cancelled_owned());
-                    let connection = Connection { stream, peer, break_off, stranger, _place: place, metrics };
+                    let connection = Connection {
+                        stream: Box::new(stream),
+                        peer,
+                        break_off: Some(Box::pin(break_off.cancelled_owned())),
+                        stranger,
+                        _counted: Some(Counted::new(metrics, place)),
+                    };
                     // Where nobody takes it, the hub stops.
                     let _ = accepted.send(connection).await;
                     return;
@@ -153,14 +156,28 @@ impl Listener {
     }
 }
 
-/// One TLS connection. It counts as long as it lives, and can be broken off from this side.
+/// What a connection runs on once its peer is known.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// One connection whose peer is known. One that the listener made counts as long as it lives, and can be broken off from
+/// this side.
 pub struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn Stream>,
     peer: Peer,
-    break_off: Pin<Box<WaitForCancellationFutureOwned>>,
+    break_off: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     stranger: Option<Stranger>,
-    _place: OwnedSemaphorePermit,
-    metrics: Arc<Metrics>,
+    _counted: Option<Counted>,
+}
+
+impl Connection {
+    /// A connection that did not come through the listener: whoever makes it vouches for `peer`, and bounds how many
+    /// there are.
+    #[must_use]
+    pub fn vouched(stream: impl Stream + 'static, peer: Peer) -> Self {
+        Self { stream: Box::new(stream), peer, break_off: None, stranger: None, _counted: None }
+    }
 }
 
 /// What bounds a connection whose peer showed no certificate.
@@ -169,7 +186,20 @@ struct Stranger {
     _place: OwnedSemaphorePermit,
 }
 
-impl Drop for Connection {
+/// A place among the connections, and its count in the metrics.
+struct Counted {
+    metrics: Arc<Metrics>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Counted {
+    fn new(metrics: Arc<Metrics>, place: OwnedSemaphorePermit) -> Self {
+        metrics.connections.inc();
+        Self { metrics, _place: place }
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.metrics.connections.dec();
     }
@@ -190,7 +220,8 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let is_over = self.stranger.as_mut().is_some_and(|it| it.deadline.as_mut().poll(cx).is_ready());
-        if is_over || self.break_off.as_mut().poll(cx).is_ready() {
+        let is_cut = self.break_off.as_mut().is_some_and(|it| it.as_mut().poll(cx).is_ready());
+        if is_over || is_cut {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut self.stream).poll_read(cx, buffer)

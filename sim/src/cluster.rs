@@ -9,6 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,8 @@ use tokio_util::task::TaskTracker;
 use crate::Config;
 use crate::faults::Faults;
 use crate::http;
-use crate::state::State;
+use crate::request::Request;
+use crate::state::{Reply, State};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -29,9 +31,41 @@ pub(crate) struct Shared {
     /// The newest resource version; every write moves it.
     pub(crate) changed: watch::Sender<u64>,
     pub(crate) faults: Faults,
+    clock: Clock,
+}
+
+/// Tells the time of day that a cluster lives by.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// A clock that shows what `now` returns. What it shows must go on as tokio's time does, on which timers run.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Clock").field(&(self.0)()).finish()
+    }
 }
 
 impl Shared {
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock.0)()
+    }
+
+    /// Answers one request, and tells everybody whom it concerns.
+    pub(crate) fn handle(&self, request: &Request) -> Reply {
+        let (reply, revision) = {
+            let mut state = self.state();
+            (state.handle(request, self.now()), state.revision())
+        };
+        self.notify(revision);
+        reply
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,7 +84,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Cluster {
     name: String,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     shared: Arc<Shared>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -63,18 +97,49 @@ impl Cluster {
     /// If no port can be bound.
     pub async fn start(config: Config) -> io::Result<Cluster> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, config.port)).await?;
-        let address = listener.local_addr()?;
+        let mut cluster = Self::start_unbound(config, Clock::new(Timestamp::now));
+        cluster.address = Some(listener.local_addr()?);
+        let (shared, stop, tasks) = (cluster.shared.clone(), cluster.stop.clone(), cluster.tasks.clone());
+        cluster.tasks.spawn(listen(shared, listener, stop, tasks));
+        Ok(cluster)
+    }
+
+    /// Starts a cluster that listens nowhere and lives by `clock`: its clients are brought to it with
+    /// [`Cluster::serve`].
+    #[must_use]
+    pub fn start_unbound(config: Config, clock: Clock) -> Cluster {
         let (name, seed) = (config.name.clone(), config.seed);
-        let state = State::new(config, Timestamp::now());
+        let state = State::new(config, (clock.0)());
         let shared = Arc::new(Shared {
             changed: watch::channel(0).0,
             state: Mutex::new(state),
             faults: Faults::new(seed),
+            clock,
         });
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(control(shared.clone(), stop.clone()));
-        tasks.spawn(listen(shared.clone(), listener, stop.clone(), tasks.clone()));
-        Ok(Cluster { name, address, shared, stop, tasks })
+        Cluster { name, address: None, shared, stop, tasks }
+    }
+
+    /// Serves one connection until it ends, the cluster stops, or the API server is said to be down or cut off.
+    pub async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let (mut up, mut cuts) = (self.shared.faults.watch_up(), self.shared.faults.watch_cuts());
+        if !*up.borrow_and_update() {
+            return;
+        }
+        let stop = self.stop.clone();
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = up.changed() => {}
+            _ = cuts.changed() => {}
+            () = connection(self.shared.clone(), stream) => {}
+        }
+    }
+
+    /// Answers one request as if it had come over a connection, faults aside: for a test's own look, or its hand.
+    #[must_use]
+    pub fn handle(&self, request: &Request) -> Reply {
+        self.shared.handle(request)
     }
 
     /// The name it was given.
@@ -83,10 +148,13 @@ impl Cluster {
         &self.name
     }
 
-    /// Where it serves.
+    /// Where it serves. A cluster that listens nowhere goes by its name.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match self.address {
+            Some(address) => format!("http://{address}"),
+            None => format!("http://{}", self.name),
+        }
     }
 
     /// A kubeconfig that points at it.
@@ -154,7 +222,7 @@ async fn control(shared: Arc<Shared>, stop: CancellationToken) {
     let mut changed = shared.changed.subscribe();
     loop {
         changed.borrow_and_update();
-        let now = Timestamp::now();
+        let now = shared.now();
         let (wake_at, revision) = {
             let mut state = shared.state();
             let wake_at = state.run(now);
@@ -165,7 +233,7 @@ async fn control(shared: Arc<Shared>, stop: CancellationToken) {
         let pause = async {
             match wake_at {
                 Some(at) => {
-                    let wait = at.duration_since(Timestamp::now()).try_into().unwrap_or_default();
+                    let wait = at.duration_since(shared.now()).try_into().unwrap_or_default();
                     tokio::time::sleep(wait).await;
                 }
                 None => std::future::pending().await,
@@ -232,12 +300,16 @@ async fn accept(
         let _ = stream.set_nodelay(true);
         let (shared, serving) = (shared.clone(), serving.clone());
         tasks.spawn(async move {
-            let service = service_fn(move |request| http::serve(shared.clone(), request));
-            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::select! {
                 () = serving.cancelled() => {}
-                _ = connection => {}
+                () = connection(shared, stream) => {}
             }
         });
     }
+}
+
+async fn connection(shared: Arc<Shared>, stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
+    let service = service_fn(move |request| http::serve(shared.clone(), request));
+    // However it ends, the client sees it.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -8,7 +8,6 @@ use futures::stream;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use hyper::body::{Bytes, Incoming};
-use jiff::Timestamp;
 use tokio::sync::watch::Receiver;
 
 use crate::cluster::Shared;
@@ -40,12 +39,7 @@ pub(crate) async fn serve(
     }
     let mut changed = shared.changed.subscribe();
     changed.mark_unchanged();
-    let (reply, revision) = {
-        let mut state = shared.state();
-        (state.handle(&request, Timestamp::now()), state.revision())
-    };
-    shared.notify(revision);
-    Ok(match reply {
+    Ok(match shared.handle(&request) {
         Reply::Whole { code, content_type, body, warnings } => whole(code, content_type, body, &warnings),
         Reply::Watch(watch) => watching(shared, *watch, changed),
     })
@@ -162,7 +156,7 @@ impl Stream {
     async fn next(&mut self) -> Option<Bytes> {
         while !self.ended {
             self.changed.borrow_and_update();
-            let now = Timestamp::now();
+            let now = self.shared.now();
             let frames = self.shared.state().poll_watch(&mut self.watch, now);
             self.ended = frames.ended;
             if !frames.lines.is_empty() {

@@ -59,7 +59,7 @@ mod view;
 mod watch;
 mod write;
 
-pub use cluster::Cluster;
+pub use cluster::{Clock, Cluster};
 pub use config::Config;
 pub use faults::{Failing, Faults, Matcher};
 pub use request::Request;

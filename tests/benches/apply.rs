@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use nave_agent::agent::{Agent, Options};
+use nave_agent::connection::dial::Credentials;
 use nave_common::bundle::Bundle;
 use nave_common::manifest::Manifest;
 use nave_common::token::TokenText;
@@ -82,6 +83,7 @@ impl Bench {
         let identity = nave_agent::identity::enroll(&token, "eu-1".parse()?, Default::default(), uid).await?;
         let data_dir = folder.path().join("agent");
         let options = Box::new(move || Options {
+            dial: Arc::new(Credentials::of(&identity)),
             identity: identity.clone(),
             data_dir: data_dir.clone(),
             reconcile: nave_agent::reconcile::Config::default(),

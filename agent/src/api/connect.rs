@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt as _};
 use tower::{BoxError, ServiceBuilder};
@@ -30,6 +30,17 @@ pub fn client(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let connector = config.rustls_https_connector_with_connector(connector)?;
+    client_over(config, connector)
+}
+
+/// A client whose connections `connector` opens, TLS included.
+///
+/// # Errors
+/// Where the credentials of `config` cannot be used.
+pub fn client_over<C>(config: kube::Config, connector: C) -> Result<kube::Client, kube::Error>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
     let transport: Client<_, Body> = Client::builder(TokioExecutor::new()).build(connector);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())

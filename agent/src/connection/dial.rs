@@ -1,7 +1,8 @@
-//! Dials hubs: outbound TLS to one of several addresses.
+//! Dials hubs: outbound TLS to one of several addresses, behind a trait, so that the connection does not know how.
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use nave_common::HUB_TLS_NAME;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity as TlsIdentity};
 
@@ -11,6 +12,30 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// A window for a stream of small messages; bundles travel on a connection of their own.
 const WINDOW_BYTES: u32 = 256 << 10;
+
+/// Reaches hubs.
+#[async_trait]
+pub trait Dial: Send + Sync {
+    /// Connects to the first of `addresses` (host:port) that answers, in the order given.
+    ///
+    /// # Errors
+    /// Where none does; the message says for each address why.
+    async fn dial(&self, addresses: &[String]) -> Result<Channel, Error>;
+}
+
+#[async_trait]
+impl Dial for Credentials {
+    async fn dial(&self, addresses: &[String]) -> Result<Channel, Error> {
+        let mut reasons = Vec::new();
+        for address in addresses {
+            match connect(address, self).await {
+                Ok(channel) => return Ok(channel),
+                Err(error) => reasons.push(format!("{address}: {}", explained(&with_sources(&error)))),
+            }
+        }
+        Err(Error::new(reasons))
+    }
+}
 
 /// Whom to trust and how to show who one is.
 #[derive(Clone)]
@@ -22,6 +47,17 @@ pub struct Credentials {
 #[derive(Debug, thiserror::Error)]
 #[error("no hub could be reached: {}", .0.join("; "))]
 pub struct Error(Vec<String>);
+
+impl Error {
+    /// Nobody answered, for these reasons, each with its address.
+    #[must_use]
+    pub fn new(mut reasons: Vec<String>) -> Self {
+        if reasons.is_empty() {
+            reasons.push("no address is known".into());
+        }
+        Self(reasons)
+    }
+}
 
 impl Credentials {
     /// Trusts the authority (PEM) and shows no certificate: for enrolment alone.
@@ -40,27 +76,10 @@ impl Credentials {
     }
 }
 
-/// Connects to the first of `addresses` (host:port) that answers, in the order given.
-///
-/// # Errors
-/// Where none does; the message says for each address why.
-pub async fn connect_any(addresses: &[String], credentials: &Credentials) -> Result<Channel, Error> {
-    let mut reasons = Vec::new();
-    for address in addresses {
-        match connect(address, credentials).await {
-            Ok(channel) => return Ok(channel),
-            Err(error) => reasons.push(format!("{address}: {}", explained(&with_sources(&error)))),
-        }
-    }
-    if reasons.is_empty() {
-        reasons.push("no address is known".into());
-    }
-    Err(Error(reasons))
-}
-
-async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, tonic::transport::Error> {
-    Endpoint::from_shared(format!("https://{address}"))?
-        .tls_config(credentials.tls.clone())?
+/// How every connection to a hub is set up, whatever it runs on.
+#[must_use]
+pub fn tuned(endpoint: Endpoint) -> Endpoint {
+    endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
@@ -68,8 +87,12 @@ async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, to
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
-        .connect()
-        .await
+}
+
+async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, tonic::transport::Error> {
+    let endpoint =
+        Endpoint::from_shared(format!("https://{address}"))?.tls_config(credentials.tls.clone())?;
+    tuned(endpoint).connect().await
 }
 
 /// A refused certificate, in words on which a person can act.

@@ -3,6 +3,7 @@
 //! A fetch that was cut goes on where it stopped; the whole is checked by its digest.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use nave_common::bundle::MAX_BUNDLE_BYTES;
 use nave_common::digest::Digest;
@@ -11,7 +12,7 @@ use nave_proto::v1::agent_service_client::AgentServiceClient;
 use tokio::sync::Mutex;
 use tonic::transport::Channel;
 
-use super::dial::{self, Credentials};
+use super::dial::{self, Dial};
 
 /// How often a cut fetch is taken up before it is reported.
 const MAX_RESUMES: u32 = 5;
@@ -19,7 +20,7 @@ const MAX_RESUMES: u32 = 5;
 /// Fetches bundles from whichever hub answers.
 pub(crate) struct Fetcher {
     addresses: Vec<String>,
-    credentials: Credentials,
+    dial: Arc<dyn Dial>,
     channel: Mutex<Option<Channel>>,
 }
 
@@ -37,8 +38,8 @@ pub(crate) enum Error {
 }
 
 impl Fetcher {
-    pub(crate) fn new(addresses: Vec<String>, credentials: Credentials) -> Self {
-        Self { addresses, credentials, channel: Mutex::new(None) }
+    pub(crate) fn new(addresses: Vec<String>, dial: Arc<dyn Dial>) -> Self {
+        Self { addresses, dial, channel: Mutex::new(None) }
     }
 
     /// The canonical bytes of a bundle that an assignment of this agent names.
@@ -103,7 +104,7 @@ impl Fetcher {
         if let Some(channel) = &*channel {
             return Ok(channel.clone());
         }
-        let fresh = dial::connect_any(&self.addresses, &self.credentials).await?;
+        let fresh = self.dial.dial(&self.addresses).await?;
         *channel = Some(fresh.clone());
         Ok(fresh)
     }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::desired::DesiredState;
 use crate::identity::Identity;
 use crate::reports::Reports;
-use dial::Credentials;
+use dial::Dial;
 use fetch::Fetcher;
 use intake::{Inbox, Intake};
 
@@ -41,6 +41,8 @@ const FIRST_LIVENESS_LEASE: Duration = Duration::from_secs(10);
 pub struct Connection {
     /// Who the agent is.
     pub identity: Identity,
+    /// How hubs are reached.
+    pub dial: Arc<dyn Dial>,
     /// What it was told.
     pub desired: DesiredState,
     /// What it has to say.
@@ -92,8 +94,7 @@ impl Connection {
 
     /// One stream, from dialling to its end.
     async fn stream(&self, addresses: &[String]) -> Result<std::convert::Infallible, Error> {
-        let credentials = Credentials::of(&self.identity);
-        let channel = dial::connect_any(addresses, &credentials).await?;
+        let channel = self.dial.dial(addresses).await?;
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
         let ended = |status: tonic::Status| Error::Ended(status.message().to_owned());
         send(&outbound, sync_request::Message::Hello(self.hello())).await?;
@@ -111,7 +112,7 @@ impl Connection {
             Intake {
                 cluster: self.identity.cluster.clone(),
                 desired: self.desired.clone(),
-                fetcher: Arc::new(Fetcher::new(addresses.to_vec(), credentials)),
+                fetcher: Arc::new(Fetcher::new(addresses.to_vec(), self.dial.clone())),
                 inbox: inbox.clone(),
                 answers,
             }

@@ -1,10 +1,12 @@
 //! The fleet of a demo: a hub in this process on real TLS sockets, and an agent for each cluster, simulated or real.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use nave_agent::agent::{Agent, Options};
+use nave_agent::connection::dial::Credentials;
 use nave_common::metadata::Labels;
 use nave_common::token::TokenText;
 use nave_hub::{Config, Hub};
@@ -117,7 +119,12 @@ impl Fleet {
                     .await?;
             let data_dir = self.folder.join("agents").join(&spoke.name);
             identity.save(&data_dir)?;
-            let options = Options { identity, data_dir, reconcile: nave_agent::reconcile::Config::default() };
+            let options = Options {
+                dial: Arc::new(Credentials::of(&identity)),
+                identity,
+                data_dir,
+                reconcile: nave_agent::reconcile::Config::default(),
+            };
             spoke.agent = Some(Agent::start(spoke.client.clone(), options)?);
         }
         Ok(())

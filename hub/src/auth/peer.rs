@@ -39,10 +39,16 @@ impl Peer {
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let who = match certificate.map(|certificate| identity::read_certificate(certificate)) {
             None => Who::Nobody,
-            Some(Ok(certificate)) => Who::Known(Arc::new(certificate)),
+            Some(Ok(certificate)) => return Self::known(address, certificate),
             Some(Err(error)) => Who::Unreadable(error.to_string()),
         };
         Self { address, who }
+    }
+
+    /// A peer that showed this certificate, wherever it was verified.
+    #[must_use]
+    pub fn known(address: SocketAddr, certificate: PeerCertificate) -> Self {
+        Self { address, who: Who::Known(Arc::new(certificate)) }
     }
 
     /// Whether a certificate was shown.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use nave_common::runtime::tls;
-use nave_common::time::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::parts::Parts;
 use crate::session::registry::Registry;
 use crate::store::Store;
+use crate::store::blob::Blobs;
 use crate::store::blob::folder::FolderBlobs;
 use crate::store::disk::FreeSpace;
 use crate::store::memory::MemoryStore;
@@ -26,18 +26,24 @@ use crate::world::{self, World};
 /// What must stay free on the disk of the bundles.
 const FREE_BYTES: u64 = 64 << 20;
 
-/// What a hub stands on.
-pub(super) struct Ground {
-    pub(super) folder: Folder,
-    pub(super) authority: tls::Authority,
-    store: Arc<dyn Store>,
-    blobs: FolderBlobs,
+/// What a hub stands on, and what it tells the time by.
+#[derive(Debug)]
+pub struct Ground {
+    /// Every key that lasts.
+    pub store: Arc<dyn Store>,
+    /// Every body that lasts.
+    pub blobs: Arc<dyn Blobs>,
+    /// Who signs certificates.
+    pub authority: tls::Authority,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What agents and people are told to connect to, each as `host:port`.
+    pub addresses: Vec<String>,
 }
 
 impl Ground {
-    /// Opens a hub's folder, or makes a new one ready where that is allowed.
-    pub(super) async fn open(config: &Config, now: Timestamp) -> Result<Self, Error> {
-        let folder = Folder::new(&config.data_dir);
+    /// Opens a hub's folder, or makes a new one ready where that is allowed. The addresses are known later.
+    pub(super) async fn open(folder: &Folder, config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let known = folder.authority()?;
         if known.is_none() && !config.init {
             return Err(init::Error::New(config.data_dir.clone()).into());
@@ -49,36 +55,34 @@ impl Ground {
             }
             StoreConfig::Memory => Arc::new(MemoryStore::default()),
         };
-        let blobs = FolderBlobs::open(folder.bundles(), FreeSpace::reserve(FREE_BYTES)).await?;
+        let blobs = Arc::new(FolderBlobs::open(folder.bundles(), FreeSpace::reserve(FREE_BYTES)).await?);
         let authority = match known {
             Some(authority) => authority,
-            None => folder.make_authority(now)?,
+            None => folder.make_authority(clock.now())?,
         };
-        Ok(Self { folder, authority, store, blobs })
+        Ok(Self { store, blobs, authority, clock, addresses: Vec::new() })
     }
 
     /// Reads what is there, and puts together what every edge of the hub works with.
     pub(super) async fn parts(
         self,
         config: &Config,
-        addresses: Vec<String>,
-        clock: Arc<dyn Clock>,
         events: Events,
         shutdown: CancellationToken,
     ) -> Result<Arc<Parts>, Error> {
         let options = world::Options { liveness_lease: config.liveness_lease };
-        let world = World::load(self.store.clone(), clock.clone(), options).await?;
+        let world = World::load(self.store.clone(), self.clock.clone(), options).await?;
         let limits = config.limits.clone();
         Ok(Arc::new(Parts {
             store: self.store,
             world,
-            bundles: Bundles::new(Arc::new(self.blobs), limits.bundle_cache_bytes),
-            started_at: clock.now(),
-            clock,
+            bundles: Bundles::new(self.blobs, limits.bundle_cache_bytes),
+            started_at: self.clock.now(),
+            clock: self.clock,
             metrics: Arc::new(Metrics::new()),
             events,
             authority: self.authority,
-            addresses,
+            addresses: self.addresses,
             heartbeat_interval: config.heartbeat_interval,
             liveness_lease: config.liveness_lease,
             sessions: Arc::new(Registry::default()),

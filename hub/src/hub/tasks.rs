@@ -33,26 +33,29 @@ pub(super) fn start_planning(tasks: &mut JoinSet<()>, parts: &Arc<Parts>, failed
     });
 }
 
-/// The two servers.
+/// The server of agents and people.
 pub(super) fn start_serving(
     tasks: &mut JoinSet<()>,
     parts: &Arc<Parts>,
     connections: mpsc::Receiver<Connection>,
-    http_socket: TcpListener,
     failed: &Failed,
 ) {
-    let (web_parts, web_failed) = (parts.clone(), failed.clone());
-    tasks.spawn(async move {
-        let shutdown = web_parts.shutdown.clone();
-        if let Err(error) = web::serve(web_parts, http_socket, shutdown).await {
-            fail(&web_failed, "health and metrics are no longer served", &error);
-        }
-    });
     let (parts, failed) = (parts.clone(), failed.clone());
     tasks.spawn(async move {
         let shutdown = parts.shutdown.clone();
         if let Err(error) = server::serve(parts, connections, shutdown).await {
             fail(&failed, "the server stopped", &error);
+        }
+    });
+}
+
+/// The server of health and metrics.
+pub(super) fn start_http(tasks: &mut JoinSet<()>, parts: &Arc<Parts>, socket: TcpListener, failed: &Failed) {
+    let (parts, failed) = (parts.clone(), failed.clone());
+    tasks.spawn(async move {
+        let shutdown = parts.shutdown.clone();
+        if let Err(error) = web::serve(parts, socket, shutdown).await {
+            fail(&failed, "health and metrics are no longer served", &error);
         }
     });
 }
