@@ -3,6 +3,7 @@
 
 pub mod agent_suite;
 pub mod clients;
+pub mod deep;
 pub mod kube;
 pub mod processes;
 pub mod store_conformance;
