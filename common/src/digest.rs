@@ -15,6 +15,23 @@ pub struct Digest([u8; 32]);
 #[error("digest {0:?} is not valid: expected sha256: followed by 64 lower-case hex digits")]
 pub struct InvalidDigest(pub String);
 
+/// The digest of content that comes piece by piece.
+#[derive(Debug, Clone, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The digest of all pieces, one after the other.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 impl Digest {
     /// The digest of `content`.
     #[must_use]

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use nave_common::application::Application;
-use nave_common::assignment::Assignment;
+use nave_common::assignment::{Assignment, Generation};
 use nave_common::cluster::Cluster;
 use nave_common::event::Event;
 use nave_common::failover::state::FailoverState;
@@ -25,8 +25,17 @@ pub const MAX_EVENT_COUNT: usize = 5000;
 
 /// The prefixes under which records stand, in the order in which a loader should read them: what is referred to comes
 /// before what refers to it.
-pub const PREFIXES: [&str; 8] =
-    ["meta/", "cluster/", "application/", "revision/", "failover/", "assignment/", "token/", "event/"];
+pub const PREFIXES: [&str; 9] = [
+    "meta/",
+    "cluster/",
+    "application/",
+    "revision/",
+    "failover/",
+    "hold/",
+    "assignment/",
+    "token/",
+    "event/",
+];
 
 /// Why a key or value is no record.
 #[derive(Debug, thiserror::Error)]
@@ -76,8 +85,12 @@ pub enum Name {
     Generation,
     /// `meta/failover`.
     HubFailover,
+    /// `meta/restored`.
+    Restored,
     /// `failover/PROJECT/NAME`.
     Failover(ApplicationKey),
+    /// `hold/PROJECT/NAME`.
+    Hold(ApplicationKey),
     /// `cluster/NAME`.
     Cluster(ClusterName),
     /// `application/PROJECT/NAME`.
@@ -110,7 +123,9 @@ impl Name {
             ["meta", "term"] => Self::Term,
             ["meta", "generation"] => Self::Generation,
             ["meta", "failover"] => Self::HubFailover,
+            ["meta", "restored"] => Self::Restored,
             ["failover", project, name] => Self::Failover(application(project, name)?),
+            ["hold", project, name] => Self::Hold(application(project, name)?),
             ["cluster", name] => Self::Cluster(cluster(name)?),
             ["application", project, name] => Self::Application(application(project, name)?),
             ["revision", project, name, number] => {
@@ -122,7 +137,11 @@ impl Name {
             ["event", id] => {
                 Self::Event(parse_event_id(id).ok_or_else(|| refused("it names no event".into()))?)
             }
-            ["cluster" | "application" | "revision" | "failover" | "assignment" | "token" | "event", ..] => {
+            [
+                "cluster" | "application" | "revision" | "failover" | "hold" | "assignment" | "token"
+                | "event",
+                ..,
+            ] => {
                 return Err(refused("it has the wrong number of segments".into()));
             }
             _ => return Ok(None),
@@ -154,7 +173,9 @@ impl fmt::Display for Name {
             Self::Term => f.write_str("meta/term"),
             Self::Generation => f.write_str("meta/generation"),
             Self::HubFailover => f.write_str("meta/failover"),
+            Self::Restored => f.write_str("meta/restored"),
             Self::Failover(key) => write!(f, "failover/{key}"),
+            Self::Hold(key) => write!(f, "hold/{key}"),
             Self::Cluster(name) => write!(f, "cluster/{name}"),
             Self::Application(key) => write!(f, "application/{key}"),
             // Ten digits, so that keys are ordered as numbers are.
@@ -219,6 +240,48 @@ pub struct FrozenBy {
     pub since: Timestamp,
 }
 
+/// That this store was put back from a backup; the last write of a restore, so what was written later has a higher
+/// sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestoredRecord {
+    /// When it was put back.
+    pub at: Timestamp,
+    /// The term since then.
+    pub term: u64,
+    /// When the backup was made.
+    pub taken_at: Timestamp,
+    /// The term of the hub that made it.
+    pub from_term: u64,
+    /// The last write that is in it, in the sequence of that hub's store.
+    pub from_sequence: u64,
+}
+
+/// An application that waits after a restore: nothing of it is planned, granted, renewed or sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HoldRecord {
+    /// The application.
+    pub application: ApplicationKey,
+    /// What was assigned up to here is from the backup, and is not sent while this stands.
+    pub up_to: Generation,
+    /// When the hub was restored.
+    pub since: Timestamp,
+    /// `Some` once a person has said that what runs in the clusters stays until the application is applied again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptBy>,
+}
+
+/// Who has said that what runs stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeptBy {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// One thing that the store holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
@@ -228,8 +291,12 @@ pub enum Record {
     Generation(u64),
     /// What people said of failover as a whole.
     HubFailover(Box<HubFailoverRecord>),
+    /// That the store was put back from a backup.
+    Restored(Box<RestoredRecord>),
     /// How an application stands in failover.
     Failover(Box<FailoverState>),
+    /// That an application waits after a restore.
+    Hold(Box<HoldRecord>),
     /// A cluster that has joined.
     Cluster(Box<ClusterRecord>),
     /// Desired state.
@@ -255,7 +322,9 @@ impl Record {
             Name::Term => Self::Term(read(key, value)?),
             Name::Generation => Self::Generation(read(key, value)?),
             Name::HubFailover => Self::HubFailover(read(key, value)?),
+            Name::Restored => Self::Restored(read(key, value)?),
             Name::Failover(_) => Self::Failover(read(key, value)?),
+            Name::Hold(_) => Self::Hold(read(key, value)?),
             Name::Cluster(_) => Self::Cluster(read(key, value)?),
             Name::Application(_) => Self::Application(read(key, value)?),
             Name::Revision(..) => Self::Revision(read(key, value)?),
@@ -277,7 +346,9 @@ impl Record {
             Self::Term(_) => Name::Term,
             Self::Generation(_) => Name::Generation,
             Self::HubFailover(_) => Name::HubFailover,
+            Self::Restored(_) => Name::Restored,
             Self::Failover(state) => Name::Failover(state.application.clone()),
+            Self::Hold(hold) => Name::Hold(hold.application.clone()),
             Self::Cluster(record) => Name::Cluster(record.cluster.metadata.name.clone()),
             Self::Application(record) => Name::Application(record.application.key()),
             Self::Revision(revision) => Name::Revision(revision.application.clone(), revision.number),
@@ -310,7 +381,9 @@ impl Record {
             }
             Self::Application(record) => serde_json::to_vec(record),
             Self::HubFailover(record) => serde_json::to_vec(record),
+            Self::Restored(record) => serde_json::to_vec(record),
             Self::Failover(state) => serde_json::to_vec(state),
+            Self::Hold(hold) => serde_json::to_vec(hold),
             Self::Revision(revision) => serde_json::to_vec(revision),
             Self::Assignment(assignment) => serde_json::to_vec(assignment),
             Self::Token(token) => serde_json::to_vec(token),
@@ -327,7 +400,7 @@ fn read<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, Error> {
 
 #[cfg(test)]
 mod tests {
-    use nave_common::assignment::{Desired, Generation};
+    use nave_common::assignment::Desired;
 
     use super::*;
 
@@ -347,6 +420,8 @@ mod tests {
         let at = Timestamp::from_millis(1_769_860_800_000).unwrap();
         for (name, text) in [
             (Name::Term, "meta/term"),
+            (Name::Restored, "meta/restored"),
+            (Name::Hold(shop.clone()), "hold/retail/shop"),
             (Name::Cluster("eu-1".parse().unwrap()), "cluster/eu-1"),
             (Name::Revision(shop.clone(), 12), "revision/retail/shop/0000000012"),
             (Name::Assignment("eu-1".parse().unwrap(), shop), "assignment/eu-1/retail/shop"),

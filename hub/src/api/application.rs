@@ -163,6 +163,13 @@ async fn try_suspend(
 ) -> Result<v1::SuspendApplicationResponse, Error> {
     let current = change::current(parts, key).await?.ok_or_else(|| view::no_application(key))?;
     change::check_alive(&current.application)?;
+    if let Some(holding) = parts.world.read(|state| state.holding(key)) {
+        // Written down, it would count as a change that a person wants, and take the backup's manifests along.
+        return Err(Error::Refused(format!(
+            "application {key} cannot be suspended now: {}",
+            holding.reason()
+        )));
+    }
     let mut application = current.application.clone();
     set_suspended(&mut application.spec.sync, suspended, clusters)?;
     if application.spec != current.application.spec {

@@ -17,6 +17,6 @@ pub(super) fn get(parts: &Parts) -> v1::GetHubResponse {
         cluster_count: count(state.clusters().len()),
         application_count: count(state.applications().len()),
         failover: None,
-        held_count: 0,
+        held_count: count(state.waiting_count()),
     })
 }

@@ -45,7 +45,8 @@ pub(super) struct Job {
 }
 
 impl Snapshot {
-    /// The state with what is needed to plan `wanted`. Applications that are gone are left out.
+    /// The state with what is needed to plan `wanted`. Applications that are gone are left
+    /// out, and those that are held after a restore.
     pub(super) fn take(state: &State, wanted: impl IntoIterator<Item = (ApplicationKey, Cause)>) -> Self {
         let jobs = wanted.into_iter().filter_map(|(key, cause)| Job::take(state, key, cause));
         Self {
@@ -60,7 +61,10 @@ impl Snapshot {
 impl Job {
     fn take(state: &State, key: ApplicationKey, cause: Cause) -> Option<Self> {
         let application = state.applications().get(&key)?.clone();
-        let told = state.assignments_of(&key).cloned().unwrap_or_default();
+        if !state.may_plan(&key) {
+            return None;
+        }
+        let told = state.told_for_planning(&key);
         let tombstones =
             told.iter().filter(|(_, assignment)| assignment.desired == Desired::Remove).map(|(name, _)| name);
         let removed = tombstones

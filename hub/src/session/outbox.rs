@@ -27,6 +27,11 @@ pub const MAX_BATCH_BYTES: usize = 256 << 10;
 pub trait View {
     /// What is wanted of an application; `None` where nothing is, not even its removal.
     fn wanted(&self, key: &ApplicationKey) -> Option<Arc<Assignment>>;
+
+    /// Whether nothing is said of it now: it is held after a restore, and is looked at again when it is released.
+    fn is_withheld(&self, _wanted: &Assignment) -> bool {
+        false
+    }
 }
 
 /// What waits to go to one agent.
@@ -112,6 +117,9 @@ fn next_batch(
     let mut size_bytes = 0;
     while let Some(key) = pending.pop_first() {
         let wanted = view.wanted(&key);
+        if wanted.as_ref().is_some_and(|wanted| view.is_withheld(wanted)) {
+            continue;
+        }
         match (machine.look(&key, wanted.as_ref().map(|it| it.generation)), wanted) {
             (Step::Send, Some(wanted)) => {
                 let assignment = v1::Assignment::from(&*wanted);

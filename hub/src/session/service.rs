@@ -76,4 +76,8 @@ impl View for ClusterView {
     fn wanted(&self, key: &ApplicationKey) -> Option<Arc<Assignment>> {
         self.world.read(|state| Some(state.assignment(&self.cluster, key)?.assignment.clone()))
     }
+
+    fn is_withheld(&self, wanted: &Assignment) -> bool {
+        self.world.read(|state| state.is_withheld(wanted))
+    }
 }

@@ -14,6 +14,7 @@ use super::machine::{Machine, Opening, Wanted};
 use super::outbox::Shared;
 use super::registry::Closing;
 use super::{intake, report};
+use crate::backup::compare::compare;
 use crate::error::Error;
 use crate::parts::Parts;
 use crate::world::{Changes, Interest, Link, State};
@@ -128,6 +129,9 @@ impl Session {
         let held_count = hello.held.len();
         let (generation, wanted) =
             self.parts.world.read(|state| (state.generation(), told(state, &self.cluster)));
+        self.parts
+            .world
+            .set_report(&self.cluster, self.parts.world.read(|state| compare(state, &self.cluster, &hello)));
         let wanted = wanted.iter().map(|assignment| (&assignment.application, Wanted::from(&**assignment)));
         let (machine, opening) = Machine::open(hello, generation, wanted);
         tracing::info!(

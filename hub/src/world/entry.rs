@@ -9,6 +9,7 @@ use nave_common::resources::Resources;
 use nave_common::status::{AssignmentStatus, ClusterObservation, Liveness};
 use nave_common::time::Timestamp;
 
+use super::held::Report;
 use super::liveness::Beat;
 use crate::store::Sequence;
 
@@ -41,6 +42,8 @@ pub struct Observed {
     pub observation: Option<Arc<ClusterObservation>>,
     /// What its agent runs and this hub has never heard of.
     pub unknown_applications: Vec<ApplicationKey>,
+    /// After a restore: what its agent's last Hello says of what waits. `None` while it has said nothing.
+    pub report: Option<Arc<Report>>,
     /// When it was last heard.
     pub(super) beat: Arc<Beat>,
 }

@@ -5,6 +5,7 @@
 //! under a lock that is never held across an await; those who wait for changes subscribe.
 
 mod entry;
+mod held;
 mod interest;
 mod liveness;
 mod load;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use entry::{AssignmentEntry, ClusterEntry, Observed, PlacementOutcome, Stored};
+pub use held::{Finding, Holding, Report};
 pub use interest::{Changes, Interest, Kinds, Subscription};
 pub use liveness::Link;
 pub use observe::MAX_UNKNOWN_APPLICATIONS;

@@ -19,7 +19,7 @@ use nave_common::token::JoinToken;
 use super::entry::{AssignmentEntry, ClusterEntry, PlacementOutcome, Stored};
 use super::interest::Effect;
 use crate::plan::fleet::{Candidate, DEFAULT_WEIGHT, Fleet};
-use crate::records::{EventId, HubFailoverRecord, MAX_EVENT_COUNT, Name, Record};
+use crate::records::{EventId, HoldRecord, HubFailoverRecord, MAX_EVENT_COUNT, Name, Record, RestoredRecord};
 use crate::store::Sequence;
 
 /// One change of the store, read.
@@ -49,6 +49,8 @@ pub struct State {
     placements: BTreeMap<ApplicationKey, Arc<PlacementOutcome>>,
     failovers: BTreeMap<ApplicationKey, Stored<FailoverState>>,
     hub_failover: Stored<HubFailoverRecord>,
+    pub(super) holds: BTreeMap<ApplicationKey, Stored<HoldRecord>>,
+    pub(super) restored: Option<Stored<RestoredRecord>>,
     fleet: Arc<Fleet>,
 }
 
@@ -185,6 +187,12 @@ impl State {
                 self.hub_failover = Stored::new(*record, "", sequence);
                 effects.push(Effect::HubFailover);
             }
+            Record::Restored(record) => self.restored = Some(Stored::new(*record, "", sequence)),
+            Record::Hold(hold) => {
+                let key = hold.application.clone();
+                self.holds.insert(key.clone(), Stored::new(*hold, "", sequence));
+                self.hold_changed(&key, effects);
+            }
             Record::Failover(state) => {
                 let key = state.application.clone();
                 self.failovers.insert(key.clone(), Stored::new(*state, "", sequence));
@@ -230,8 +238,12 @@ impl State {
 
     fn delete(&mut self, name: &Name, effects: &mut Vec<Effect>) {
         match name {
-            // Neither is ever deleted.
-            Name::Term | Name::Generation => {}
+            // None of them is ever deleted.
+            Name::Term | Name::Generation | Name::Restored => {}
+            Name::Hold(key) => {
+                self.holds.remove(key);
+                self.hold_changed(key, effects);
+            }
             Name::HubFailover => {
                 self.hub_failover = Stored::default();
                 effects.push(Effect::HubFailover);

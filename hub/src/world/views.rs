@@ -50,6 +50,9 @@ impl State {
             status.sync = SyncState::Syncing;
             status.reason = "the last change is being planned".into();
         }
+        if let Some(holding) = self.holding(key).filter(|_| !self.may_plan(key)) {
+            holding.put_on(&mut status);
+        }
         status
     }
 
