@@ -7,10 +7,11 @@ use nave_proto::v1;
 use super::call::Call;
 use super::change::{self, Attempts, Change, Current};
 use super::source::{self, Resolved};
-use super::{preview, view};
+use super::{exclusive, preview, view};
 use crate::error::Error;
 use crate::metrics::Applied;
 use crate::parts::Parts;
+use crate::world::State;
 
 /// Annotations of one resource, in bytes of keys and values; as Kubernetes has it.
 pub(super) const MAX_ANNOTATION_BYTES: usize = 256 << 10;
@@ -101,7 +102,11 @@ impl Attempt<'_> {
             change::check_alive(&current.application)?;
         }
         let wanted = self.wanted(current.as_ref());
-        let preview = preview::preview(self.parts, &wanted, self.resolved).await?;
+        let mut preview = preview::preview(self.parts, &wanted, self.resolved).await?;
+        if let Some(current) = &current {
+            let change = |state: &State| exclusive::check_change(state, &current.application, &wanted);
+            preview.warnings.extend(self.parts.world.read(change)?);
+        }
         let revision = change::new_revision(self.parts, self.call, &key, self.resolved);
         let is_same = current.as_ref().is_some_and(|current| is_same(&current.application, &wanted));
         let (outcome, counted) = match &current {

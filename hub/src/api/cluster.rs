@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use nave_common::cluster::Cluster;
+use nave_common::cluster::{Cluster, ClusterSpec};
 use nave_common::event::{Event, Severity};
 use nave_common::name::ClusterName;
 use nave_proto::v1;
@@ -102,6 +102,11 @@ async fn try_apply(
     cluster.metadata.annotations.clone_from(&wanted.metadata.annotations);
     cluster.spec.taints.clone_from(&wanted.spec.taints);
     cluster.spec.weight = wanted.spec.weight;
+    // What a person drained at night is not filled again by the next pipeline, whose file says nothing of it. Only who
+    // has looked at the cluster as it is can end that.
+    let has_looked = based_on != 0;
+    cluster.spec.cordoned = wanted.spec.cordoned || cluster.spec.cordoned && !has_looked;
+    cluster.spec.drained = wanted.spec.drained || cluster.spec.drained && !has_looked;
     if wanted.spec.uid.is_some() && wanted.spec.uid != cluster.spec.uid {
         return Err(Error::field(
             "spec.uid",
@@ -110,8 +115,18 @@ async fn try_apply(
     }
     let outcome = if cluster == record.cluster { v1::Outcome::Unchanged } else { v1::Outcome::Configured };
     if outcome == v1::Outcome::Configured && !dry_run {
+        let (reason, verb) = told(&record.cluster.spec, &cluster.spec);
         record.cluster = cluster.clone();
-        write(parts, call, *record, Expect::Sequence(entry.sequence)).await?;
+        let event = Event {
+            at: parts.now(),
+            severity: Severity::Normal,
+            reason: reason.into(),
+            message: format!("{verb} by {}", call.user),
+            application: None,
+            cluster: Some(name.clone()),
+            change_id: call.change_id.clone(),
+        };
+        write(parts, call, *record, Expect::Sequence(entry.sequence), event).await?;
     } else {
         parts.caught_up(entry.sequence).await?;
     }
@@ -123,18 +138,27 @@ async fn try_apply(
     })
 }
 
-async fn write(parts: &Parts, call: &Call, mut record: ClusterRecord, expect: Expect) -> Result<(), Error> {
+/// The event's word for machines, and what was done for people.
+fn told(before: &ClusterSpec, after: &ClusterSpec) -> (&'static str, &'static str) {
+    if after.drained && !before.drained {
+        return ("ClusterDrained", "drained");
+    }
+    match (before.cordoned || before.drained, after.cordoned || after.drained) {
+        (false, true) => ("ClusterCordoned", "cordoned"),
+        (true, false) => ("ClusterUncordoned", "uncordoned"),
+        _ => ("ClusterChanged", "changed"),
+    }
+}
+
+async fn write(
+    parts: &Parts,
+    call: &Call,
+    mut record: ClusterRecord,
+    expect: Expect,
+    event: Event,
+) -> Result<(), Error> {
     record.change_id.clone_from(&call.change_id);
     let name = record.cluster.metadata.name.clone();
-    let event = Event {
-        at: parts.now(),
-        severity: Severity::Normal,
-        reason: "ClusterChanged".into(),
-        message: format!("changed by {}", call.user),
-        application: None,
-        cluster: Some(name.clone()),
-        change_id: call.change_id.clone(),
-    };
     let mut transaction = Transaction::new().expect(Name::Cluster(name.clone()).key()?, expect);
     transaction.writes.push(Record::Cluster(Box::new(record)).write()?);
     transaction.writes.push(events::record(event).write()?);

@@ -12,11 +12,15 @@ pub mod call;
 mod change;
 mod cluster;
 mod event;
+mod exclusive;
+mod failover;
 mod hub;
+mod order;
 mod page;
 mod preview;
 mod read;
 mod render;
+mod retire;
 mod revision;
 mod source;
 mod token;
@@ -228,23 +232,26 @@ impl FleetService for Fleet {
 
     async fn delete_cluster(
         &self,
-        _request: Request<v1::DeleteClusterRequest>,
+        request: Request<v1::DeleteClusterRequest>,
     ) -> Result<Response<v1::DeleteClusterResponse>, Status> {
-        Err(Status::unimplemented("in the making"))
+        let call = Call::open(&request, Verb::Administer)?;
+        answer(retire::delete(&self.parts, &call, request.into_inner()).await)
     }
 
     async fn get_failover(
         &self,
-        _request: Request<v1::GetFailoverRequest>,
+        request: Request<v1::GetFailoverRequest>,
     ) -> Result<Response<v1::GetFailoverResponse>, Status> {
-        Err(Status::unimplemented("in the making"))
+        Call::open(&request, Verb::Read)?;
+        answer(failover::get(&self.parts, request.into_inner()))
     }
 
     async fn list_failovers(
         &self,
-        _request: Request<v1::ListFailoversRequest>,
+        request: Request<v1::ListFailoversRequest>,
     ) -> Result<Response<v1::ListFailoversResponse>, Status> {
-        Err(Status::unimplemented("in the making"))
+        Call::open(&request, Verb::Read)?;
+        answer(failover::list(&self.parts, request.get_ref()))
     }
 
     async fn plan_failover(
@@ -256,23 +263,26 @@ impl FleetService for Fleet {
 
     async fn order_failover(
         &self,
-        _request: Request<v1::OrderFailoverRequest>,
+        request: Request<v1::OrderFailoverRequest>,
     ) -> Result<Response<v1::OrderFailoverResponse>, Status> {
-        Err(Status::unimplemented("in the making"))
+        let call = Call::open(&request, Verb::Deploy)?;
+        answer(order::order(&self.parts, &call, request.into_inner()).await)
     }
 
     async fn set_freeze(
         &self,
-        _request: Request<v1::SetFreezeRequest>,
+        request: Request<v1::SetFreezeRequest>,
     ) -> Result<Response<v1::SetFreezeResponse>, Status> {
-        Err(Status::unimplemented("in the making"))
+        let call = Call::open(&request, Verb::Administer)?;
+        answer(hub::set_freeze(&self.parts, &call, request.into_inner()).await)
     }
 
     async fn set_maintenance(
         &self,
-        _request: Request<v1::SetMaintenanceRequest>,
+        request: Request<v1::SetMaintenanceRequest>,
     ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
-        Err(Status::unimplemented("in the making"))
+        let call = Call::open(&request, Verb::Administer)?;
+        answer(hub::set_maintenance(&self.parts, &call, request.into_inner()).await)
     }
 
     async fn release_held(

@@ -12,6 +12,7 @@ use nave_common::overrides::Override;
 use nave_common::placement::Verdict;
 use nave_common::status::PlacementReport;
 
+use super::exclusive;
 use super::source::Resolved;
 use crate::control;
 use crate::error::Error;
@@ -70,12 +71,14 @@ pub(super) async fn preview(
         let (chosen, matching) = (of(&[Verdict::Chosen]), of(&[Verdict::Chosen, Verdict::NotNow]));
         (placement, chosen, matching)
     });
+    exclusive::check_bundle(application, resolved.bundle.manifests())?;
     let groups = distinct(application, &matching);
     let (bundle, digest, application_copy) = (resolved.bundle.clone(), resolved.digest, application.clone());
     let rendered =
         tokio::task::spawn_blocking(move || render_all(&application_copy, digest, &bundle, &groups));
     rendered.await.map_err(|error| Error::Internal(format!("a rendering was broken off: {error}")))??;
     let mut warnings = warnings(application, &resolved.bundle);
+    warnings.extend(exclusive::warnings(application, matching.len()));
     if clusters.is_empty() {
         warnings.push("no cluster runs it as things are; nave describe application says why".into());
     }
@@ -104,9 +107,11 @@ fn render_all(
     clusters: &[Arc<Cluster>],
 ) -> Result<(), Error> {
     for cluster in clusters {
-        assign::run_for(application, 0, digest, bundle, cluster).map_err(|error| {
+        let rendered = assign::run_for(application, 0, digest, bundle, cluster);
+        let (run, rendering) = rendered.map_err(|error| {
             Error::field("spec", format!("cannot be rendered for cluster {}: {error}", cluster.metadata.name))
         })?;
+        exclusive::check_rendering(application, bundle, &run, &rendering.manifests)?;
     }
     Ok(())
 }

@@ -69,6 +69,9 @@ pub(super) async fn fetch(
     request: &v1::FetchBundleRequest,
 ) -> Result<Chunks, Error> {
     let digest: Digest = request.digest.parse().map_err(|error| Error::field("digest", error))?;
+    if parts.world.read(|state| !state.clusters().contains_key(&cluster)) {
+        return Err(super::stream::not_joined(&cluster));
+    }
     if !is_told(parts, &cluster, &digest) {
         return Err(Error::Denied(format!("no assignment of cluster {cluster} names bundle {digest}")));
     }

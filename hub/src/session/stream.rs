@@ -104,9 +104,11 @@ async fn serve(
     }
 }
 
-fn not_joined(cluster: &ClusterName) -> Error {
+/// Refuses the agent of a cluster that is not there, or no longer.
+pub(super) fn not_joined(cluster: &ClusterName) -> Error {
     Error::Denied(format!(
-        "cluster {cluster} has not joined this hub; enrol it with a token of nave token create"
+        "cluster {cluster} is not in this hub's fleet: it never joined, or it was deleted; \
+         enrol it with a token of nave token create"
     ))
 }
 
