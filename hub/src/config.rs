@@ -4,12 +4,14 @@
 //! starts, so that a hub never comes up half-configured.
 
 pub mod arguments;
+mod failover;
 mod file;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use failover::{FailoverConfig, WebhookConfig};
 pub use file::FileConfig;
 use nave_common::time::HumanDuration;
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub init: bool,
     /// What the store is.
     pub store: StoreConfig,
+    /// How it fails over as a whole.
+    pub failover: FailoverConfig,
     /// Bounds.
     pub limits: Limits,
 }
@@ -111,6 +115,7 @@ impl Config {
             liveness_lease: Duration::from_secs(10),
             init: true,
             store: StoreConfig::Sled { cache_bytes: DEFAULT_CACHE_BYTES },
+            failover: FailoverConfig::default(),
             limits: Limits::default(),
         }
     }
@@ -134,6 +139,7 @@ impl Config {
             check_address(address).map_err(|why| Error::new("advertise", why))?;
         }
         self.check_times()?;
+        self.failover.check()?;
         self.limits.check()?;
         match self.store {
             StoreConfig::Sled { cache_bytes } if !((1 << 20)..=(64 << 30)).contains(&cache_bytes) => {

@@ -1,6 +1,8 @@
 //! What the hub counts of itself, for Prometheus. No label names an object or a person, so that the number of series is
 //! fixed, and nothing here is secret.
 
+mod failover;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+pub use failover::FailoverMetrics;
 
 /// The counters of one hub.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub struct Metrics {
     pub bundle_sent_bytes: Counter,
     /// Bytes of bundles taken in.
     pub bundle_received_bytes: Counter,
+    /// Failover.
+    pub failover: FailoverMetrics,
     applies: Family<ApplyLabels, Counter>,
     commit: Histogram,
     clusters: Family<LivenessLabels, Gauge>,
@@ -103,6 +109,7 @@ impl Metrics {
             resyncs: Counter::default(),
             bundle_sent_bytes: Counter::default(),
             bundle_received_bytes: Counter::default(),
+            failover: FailoverMetrics::new(),
             applies: Family::default(),
             // From a quarter of a millisecond to four seconds.
             commit: Histogram::new(exponential_buckets(0.000_25, 2.0, 15)),
@@ -116,6 +123,7 @@ impl Metrics {
 
     fn register(&mut self) {
         let registry = &mut self.registry;
+        self.failover.register(registry);
         registry.register("sessions", "Live streams of agents", self.sessions.clone());
         registry.register(
             "replaced_sessions",

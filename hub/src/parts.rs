@@ -14,6 +14,7 @@ use crate::config::Limits;
 use crate::error::Error;
 use crate::events::Events;
 use crate::metrics::Metrics;
+use crate::session::grants::Grants;
 use crate::session::registry::Registry;
 use crate::store::{Sequence, Store, Transaction};
 use crate::world::World;
@@ -45,6 +46,8 @@ pub struct Parts {
     pub limits: Limits,
     /// The live streams of agents.
     pub sessions: Arc<Registry>,
+    /// The exclusive leases.
+    pub grants: Arc<Grants>,
     /// Places for watching clients.
     pub watch_places: Arc<Semaphore>,
     /// Places for bundles that are being sent.

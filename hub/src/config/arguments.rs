@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nave_common::time::HumanDuration;
 
+use super::failover::FailoverArguments;
 use super::file::set;
 use super::{Config, Error, FileConfig, StoreConfig, check_address};
 
@@ -89,6 +90,9 @@ pub struct RunArguments {
     /// TLS handshakes at the same time.
     #[arg(long, env = "NAVE_HUB_MAX_HANDSHAKES", value_name = "COUNT")]
     pub max_handshakes: Option<usize>,
+    /// Flags about failover.
+    #[command(flatten)]
+    pub failover: FailoverArguments,
     /// How log lines are written [default: text].
     #[arg(long, env = "NAVE_HUB_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -148,6 +152,7 @@ impl RunArguments {
         set(&mut config.heartbeat_interval, self.heartbeat_interval.map(|it| it.0));
         set(&mut config.liveness_lease, self.liveness_lease.map(|it| it.0));
         set(&mut config.store, self.store_cache_bytes.map(|cache_bytes| StoreConfig::Sled { cache_bytes }));
+        self.failover.put_on(&mut config.failover);
         set(&mut config.limits.message_bytes, self.max_message_bytes);
         set(&mut config.limits.handshakes, self.max_handshakes);
         if config.data_dir.as_os_str().is_empty() {

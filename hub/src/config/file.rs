@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nave_common::time::HumanDuration;
 use serde::Deserialize;
 
+use super::failover::FileFailover;
 use super::{Config, Error, StoreConfig};
 
 /// The largest configuration file, in bytes.
@@ -31,6 +32,8 @@ pub struct FileConfig {
     pub log: FileLog,
     /// [`Config::store`].
     pub store: FileStore,
+    /// [`Config::failover`].
+    pub failover: FileFailover,
     /// [`Config::limits`].
     pub limits: FileLimits,
 }
@@ -99,6 +102,7 @@ impl FileConfig {
         set(&mut config.heartbeat_interval, self.heartbeat_interval.map(|it| it.0));
         set(&mut config.liveness_lease, self.liveness_lease.map(|it| it.0));
         set(&mut config.store, self.store.cache_bytes.map(|cache_bytes| StoreConfig::Sled { cache_bytes }));
+        self.failover.put_on(&mut config.failover);
         let limits = &mut config.limits;
         set(&mut limits.message_bytes, self.limits.message_bytes);
         set(&mut limits.streams_per_connection, self.limits.streams_per_connection);

@@ -14,6 +14,7 @@ use crate::events::Events;
 use crate::init::{self, Folder};
 use crate::metrics::Metrics;
 use crate::parts::Parts;
+use crate::session::grants::Grants;
 use crate::session::registry::Registry;
 use crate::store::Store;
 use crate::store::blob::Blobs;
@@ -70,8 +71,11 @@ impl Ground {
         events: Events,
         shutdown: CancellationToken,
     ) -> Result<Arc<Parts>, Error> {
-        let options = world::Options { liveness_lease: config.liveness_lease };
+        let options =
+            world::Options { liveness_lease: config.liveness_lease, failover: config.failover.clone() };
         let world = World::load(self.store.clone(), self.clock.clone(), options).await?;
+        // Before anything is served: whatever an earlier hub renewed, it did before now.
+        let grants = Arc::new(Grants::new(world.now().boot));
         let limits = config.limits.clone();
         Ok(Arc::new(Parts {
             store: self.store,
@@ -85,6 +89,7 @@ impl Ground {
             addresses: self.addresses,
             heartbeat_interval: config.heartbeat_interval,
             liveness_lease: config.liveness_lease,
+            grants,
             sessions: Arc::new(Registry::default()),
             watch_places: Arc::new(Semaphore::new(limits.watches)),
             fetch_places: Arc::new(Semaphore::new(limits.bundle_fetches)),

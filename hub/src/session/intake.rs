@@ -5,6 +5,7 @@
 
 use nave_common::assignment::Generation;
 use nave_common::digest::Digest;
+use nave_common::failover::Epoch;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::status::{AssignmentStatus, ClusterObservation, MAX_REPORTED_OBJECTS};
 use nave_proto::v1;
@@ -41,6 +42,15 @@ pub(super) fn hello(wire: v1::Hello) -> Result<Hello, Error> {
 
 pub(super) fn generation(wire: Option<v1::Generation>) -> Generation {
     wire.map_or_else(Generation::default, |it| Generation { term: it.term, counter: it.counter })
+}
+
+/// The exclusive leases that a heartbeat asks for. What cannot be read is not renewed, which its agent sees.
+pub(super) fn epochs(wire: Vec<v1::HeldEpoch>) -> Vec<(ApplicationKey, Epoch)> {
+    let one = |held: v1::HeldEpoch| {
+        let application = ApplicationKey::try_from(held.application?).ok()?;
+        Some((application, Epoch::from_number(held.epoch)))
+    };
+    wire.into_iter().take(MAX_APPLICATIONS).filter_map(one).collect()
 }
 
 /// Takes a status report into the world.

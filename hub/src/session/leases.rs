@@ -110,6 +110,14 @@ impl Leases {
         self.over_at(application, promised)
     }
 
+    /// Whether the lease under this token is closed to renewal.
+    #[must_use]
+    pub fn is_closed(&self, application: &ApplicationKey, epoch: Epoch) -> bool {
+        self.by_application
+            .get(application)
+            .is_some_and(|lease| lease.epoch > epoch || lease.epoch == epoch && lease.is_closed)
+    }
+
     /// When a lease would be over if it were not renewed again.
     #[must_use]
     pub fn over_at(&self, application: &ApplicationKey, promised: Duration) -> Closed {

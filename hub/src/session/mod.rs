@@ -5,6 +5,7 @@
 //! ([`outbox`]); what is to be said is worked out by the pure [`machine`].
 
 pub mod fetch;
+pub mod grants;
 pub mod intake;
 pub mod leases;
 pub mod machine;

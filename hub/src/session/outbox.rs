@@ -59,9 +59,11 @@ impl Outbox {
         self.pending.extend(keys);
     }
 
-    /// Answers a heartbeat; one that was not answered yet is answered with it.
-    pub fn acknowledge(&mut self, number: u64, term: u64) {
-        self.heartbeat = Some(v1::HeartbeatAck { number, term, renewed: Vec::new() });
+    /// Answers a heartbeat with what it renewed. One that was not answered yet is answered with it: a heartbeat asks for
+    /// all that its agent holds, so of two answers the later one is worth as much, and what only the earlier one
+    /// renewed was closed since.
+    pub fn acknowledge(&mut self, number: u64, term: u64, renewed: Vec<v1::Renewal>) {
+        self.heartbeat = Some(v1::HeartbeatAck { number, term, renewed });
     }
 
     /// Ends the stream with this status, dropping what waits: the agent asks again when it comes back.

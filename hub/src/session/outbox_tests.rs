@@ -42,6 +42,11 @@ fn message(outbox: &mut Outbox, wanted: &Wanted) -> Option<Message> {
     outbox.next(wanted).map(|next| next.unwrap().message.unwrap())
 }
 
+fn renewal(name: &str) -> Vec<v1::Renewal> {
+    let application = Some(v1::ApplicationKey { name: name.into(), ..Default::default() });
+    vec![v1::Renewal { application, epoch: 7, duration_ms: 1000 }]
+}
+
 fn names(message: Option<Message>) -> Vec<(String, u64)> {
     let Some(Message::Assignments(batch)) = message else { panic!("expected assignments, not {message:?}") };
     let name = |it: v1::Assignment| (it.application.unwrap().name, it.generation.unwrap().counter);
@@ -54,12 +59,12 @@ fn nothing_goes_before_the_welcome_and_heartbeats_go_before_assignments() {
     assert!(message(&mut Outbox::default(), &wanted).is_none());
     wanted.put("a", 1, 1);
     let mut outbox = opened(&wanted);
-    outbox.acknowledge(1, 1);
-    outbox.acknowledge(2, 1);
+    outbox.acknowledge(1, 1, renewal("a"));
+    outbox.acknowledge(2, 1, renewal("b"));
     assert!(matches!(message(&mut outbox, &wanted), Some(Message::Welcome(_))));
     assert_eq!(
         message(&mut outbox, &wanted),
-        Some(Message::Heartbeat(v1::HeartbeatAck { number: 2, term: 1, renewed: Vec::new() }))
+        Some(Message::Heartbeat(v1::HeartbeatAck { number: 2, term: 1, renewed: renewal("b") }))
     );
     assert_eq!(names(message(&mut outbox, &wanted)), [("a".to_owned(), 1)]);
     assert!(message(&mut outbox, &wanted).is_none());

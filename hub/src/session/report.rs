@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use nave_common::event::{Event, Severity};
+use nave_common::failover::Epoch;
 use nave_common::health::Health;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::status::{AssignmentStatus, SyncState};
@@ -46,6 +47,17 @@ pub(super) fn ahead(parts: &Parts, cluster: &ClusterName, ahead: &Ahead) {
         let _ = write!(message, ", of {}", named(&ahead.applications));
     }
     message.push_str("; nothing older is sent; was an older state of the hub put back?");
+    tell(parts, cluster, None, "AgentAhead", message, String::new());
+}
+
+/// The agent has seen a newer token of Exclusive work than this hub ever granted.
+pub(super) fn epoch_ahead(parts: &Parts, cluster: &ClusterName, epoch: Epoch) {
+    let message = format!(
+        "{cluster} has seen epoch {epoch} of Exclusive work, which this hub never granted; nothing Exclusive that it \
+         holds is granted or renewed anywhere, until somebody has looked and thaws failover; was an older state of the \
+         hub put back?"
+    );
+    tracing::warn!(%cluster, %epoch, "an agent has seen a newer epoch than this hub granted");
     tell(parts, cluster, None, "AgentAhead", message, String::new());
 }
 

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nave_common::assignment::Assignment;
+use nave_common::failover::Epoch;
 use nave_common::name::{ApplicationKey, ClusterName};
+use nave_common::time::BootTime;
 use nave_proto::v1::{self, sync_request::Message};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
+use super::leases::Renewal;
 use super::machine::{Machine, Opening, Wanted};
 use super::outbox::Shared;
 use super::registry::Closing;
-use super::{intake, report};
+use super::{grants, intake, report};
 use crate::backup::compare::compare;
 use crate::error::Error;
 use crate::parts::Parts;
@@ -87,7 +90,9 @@ async fn serve(
             message = inbound.message() => {
                 let Some(message) = message? else { return Ok(()) };
                 heard_at = Instant::now();
-                session.receive(message)?;
+                // Exclusive leases run from here on: whatever else is done with the message comes after it.
+                let received_at = session.parts.world.now().boot;
+                session.receive(message, received_at)?;
             }
             changed = changes.next() => session.changed(changed)?,
             closed = &mut closing => {
@@ -127,7 +132,9 @@ fn check_uid(parts: &Parts, cluster: &ClusterName, uid: &str) -> Result<(), Erro
 impl Session {
     fn open(&mut self, hello: v1::Hello) -> Result<(), Error> {
         let agent_version: String = hello.agent_version.chars().take(80).collect();
+        let epoch = Epoch::from_number(hello.epoch);
         let hello = intake::hello(hello)?;
+        let held: BTreeSet<ApplicationKey> = hello.held.keys().cloned().collect();
         let held_count = hello.held.len();
         let (generation, wanted) =
             self.parts.world.read(|state| (state.generation(), told(state, &self.cluster)));
@@ -150,6 +157,11 @@ impl Session {
         if let Some(ahead) = ahead {
             report::ahead(&self.parts, &self.cluster, &ahead);
         }
+        // Every grant raises the generation to its token's; a newer token is another hub's, or a later one's.
+        if Epoch::of(generation).is_ok_and(|newest| epoch > newest) {
+            report::epoch_ahead(&self.parts, &self.cluster, epoch);
+            self.parts.world.set_epoch_ahead(&self.cluster, epoch, held);
+        }
         self.unknown = unknown;
         let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
         let welcome = v1::Welcome {
@@ -162,11 +174,31 @@ impl Session {
         Ok(())
     }
 
-    fn receive(&self, message: v1::SyncRequest) -> Result<(), Error> {
+    /// Renews what a heartbeat asks for, as far as it may be promised.
+    fn renew(&self, epochs: Vec<v1::HeldEpoch>, received_at: BootTime) -> Vec<v1::Renewal> {
+        let asked = intake::epochs(epochs);
+        if asked.is_empty() {
+            return Vec::new();
+        }
+        let now = self.parts.now();
+        let promises = self.parts.world.read(|state| grants::promises(state, &self.cluster, &asked, now));
+        let renewed = self.parts.grants.renew(&self.cluster, &asked, &promises, received_at);
+        self.parts.metrics.failover.renewed(renewed.len(), asked.len());
+        let wire = |it: Renewal| v1::Renewal {
+            application: Some((&it.application).into()),
+            epoch: it.epoch.number(),
+            duration_ms: u64::try_from(it.duration.as_millis()).unwrap_or(u64::MAX),
+        };
+        renewed.into_iter().map(wire).collect()
+    }
+
+    /// Takes one message, which was taken from the wire at `received_at`.
+    fn receive(&self, message: v1::SyncRequest, received_at: BootTime) -> Result<(), Error> {
         self.link.heard();
         match message.message {
             Some(Message::Heartbeat(beat)) => {
-                self.outbox.change(|outbox| outbox.acknowledge(beat.number, self.term));
+                let renewed = self.renew(beat.epochs, received_at);
+                self.outbox.change(|outbox| outbox.acknowledge(beat.number, self.term, renewed));
             }
             Some(Message::Status(status)) => intake::status(&self.parts, &self.cluster, status),
             Some(Message::Accepted(accepted)) => {

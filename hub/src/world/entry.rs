@@ -9,6 +9,7 @@ use nave_common::resources::Resources;
 use nave_common::status::{AssignmentStatus, ClusterObservation, Liveness};
 use nave_common::time::Timestamp;
 
+use super::facts::{ClusterFacts, Standing, WorkFacts};
 use super::held::Report;
 use super::liveness::Beat;
 use crate::store::Sequence;
@@ -44,6 +45,8 @@ pub struct Observed {
     pub unknown_applications: Vec<ApplicationKey>,
     /// After a restore: what its agent's last Hello says of what waits. `None` while it has said nothing.
     pub report: Option<Arc<Report>>,
+    /// Since when it is as it is.
+    pub facts: ClusterFacts,
     /// When it was last heard.
     pub(super) beat: Arc<Beat>,
 }
@@ -66,6 +69,8 @@ pub struct AssignmentEntry {
     pub assignment: Arc<Assignment>,
     /// What the agent last said of it.
     pub status: Option<Arc<AssignmentStatus>>,
+    /// Since when it is as it is.
+    pub facts: WorkFacts,
     /// What was added to the cluster's load for it, and is taken off again when it goes.
     pub(super) counted: Resources,
 }
@@ -107,6 +112,12 @@ impl AssignmentEntry {
     #[must_use]
     pub fn runs(&self) -> bool {
         matches!(self.assignment.desired, Desired::Run(_))
+    }
+
+    /// What failover looks at of what the agent says.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing::of(&self.assignment, self.status.as_deref())
     }
 
     /// Whether the agent has completed the removal that is asked for: this one, and no earlier one.

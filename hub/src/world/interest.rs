@@ -40,6 +40,8 @@ impl Kinds {
     pub const REMOVALS: Self = Self(1 << 5);
     /// How applications and the hub stand in failover.
     pub const FAILOVERS: Self = Self(1 << 6);
+    /// Changes of what agents say that failover looks at, as assignments.
+    pub const STANDINGS: Self = Self(1 << 7);
 
     /// These kinds and `other`.
     #[must_use]
@@ -98,6 +100,8 @@ pub(super) enum Effect {
     Assignment(ClusterName, ApplicationKey),
     /// What an agent says of an assignment.
     Status(ClusterName, ApplicationKey),
+    /// What an agent says of an assignment, as far as failover looks at it; beside a `Status`.
+    Standing(ClusterName, ApplicationKey),
     /// How an application stands in failover.
     Failover(ApplicationKey),
     /// What people said of failover as a whole.
@@ -223,7 +227,8 @@ impl Boxes {
             | Effect::Status(_, key)
             | Effect::Failover(key)
             | Effect::Removed(_, key) => (None, Some(key)),
-            Effect::Event | Effect::HubFailover => (None, None),
+            // Said beside a Status.
+            Effect::Standing(..) | Effect::Event | Effect::HubFailover => (None, None),
         };
         for mailbox in cluster.and_then(|name| self.by_cluster.get(name)).into_iter().flatten() {
             mailbox.tell(|changes| note(changes, effect));
@@ -268,6 +273,7 @@ fn note_for(kinds: Kinds, effect: &Effect) -> Option<impl FnOnce(&mut Changes)> 
         Effect::Assignment(..) => (applications && observed, kinds.has(Kinds::ASSIGNMENTS)),
         Effect::Status(..) => (applications && observed, observed && kinds.has(Kinds::ASSIGNMENTS)),
         Effect::Removed(..) => (false, kinds.has(Kinds::REMOVALS)),
+        Effect::Standing(..) => (false, kinds.has(Kinds::STANDINGS)),
         // How it stands is part of an application's status.
         Effect::Failover(_) => (applications && observed, false),
         Effect::Cluster(_) | Effect::Event | Effect::HubFailover => (false, false),
@@ -283,7 +289,10 @@ fn note_for(kinds: Kinds, effect: &Effect) -> Option<impl FnOnce(&mut Changes)> 
         Effect::Application(key) | Effect::Placement(key) => {
             changes.applications.insert(key.clone());
         }
-        Effect::Assignment(name, key) | Effect::Status(name, key) | Effect::Removed(name, key) => {
+        Effect::Assignment(name, key)
+        | Effect::Status(name, key)
+        | Effect::Standing(name, key)
+        | Effect::Removed(name, key) => {
             if application {
                 changes.applications.insert(key.clone());
             }
@@ -316,7 +325,10 @@ fn note(changes: &mut Changes, effect: &Effect) {
         Effect::Cluster(name) => {
             changes.clusters.insert(name.clone());
         }
-        Effect::Assignment(name, key) | Effect::Status(name, key) | Effect::Removed(name, key) => {
+        Effect::Assignment(name, key)
+        | Effect::Status(name, key)
+        | Effect::Standing(name, key)
+        | Effect::Removed(name, key) => {
             changes.assignments.insert((name.clone(), key.clone()));
         }
         Effect::Failover(key) => {

@@ -204,8 +204,10 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         beat.is_alive.store(liveness == Liveness::Alive, Ordering::SeqCst);
+        let now = self.now();
         let Some((entry, fleet)) = self.cluster_mut(name) else { return };
         if std::mem::replace(&mut entry.observed.liveness, liveness) != liveness {
+            entry.observed.facts.note_liveness(liveness, now);
             Arc::make_mut(fleet).update(name, |candidate| *candidate.liveness = liveness);
             effects.push(Effect::Cluster(name.clone()));
         }

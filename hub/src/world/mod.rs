@@ -4,7 +4,9 @@
 //! Place in the flow: `store -> (watch) -> world -> control, session, api`. It decides nothing. Readers see the state
 //! under a lock that is never held across an await; those who wait for changes subscribe.
 
+mod ahead;
 mod entry;
+mod facts;
 mod held;
 mod interest;
 mod liveness;
@@ -22,6 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use entry::{AssignmentEntry, ClusterEntry, Observed, PlacementOutcome, Stored};
+pub use facts::{ClusterFacts, Standing, WorkFacts, is_sick};
 pub use held::{Finding, Holding, Report};
 pub use interest::{Changes, Interest, Kinds, Subscription};
 pub use liveness::Link;
@@ -29,9 +32,13 @@ pub use observe::MAX_UNKNOWN_APPLICATIONS;
 pub use state::State;
 
 use crate::clock::Clock;
+use crate::config::FailoverConfig;
+use crate::plan::failover::Now;
 use crate::store::{Sequence, Store};
 use crate::{records, store};
+use nave_common::failover::HubFailover;
 use nave_common::name::ApplicationKey;
+use nave_common::time::BootTime;
 
 /// What can go wrong with the world.
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +59,13 @@ pub enum Error {
 pub struct Options {
     /// How long a cluster counts as alive since it was last heard.
     pub liveness_lease: Duration,
+    /// How the hub fails over.
+    pub failover: FailoverConfig,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { liveness_lease: Duration::from_secs(10) }
+        Self { liveness_lease: Duration::from_secs(10), failover: FailoverConfig::default() }
     }
 }
 
@@ -88,7 +97,8 @@ impl World {
     /// # Errors
     /// Where the store cannot be read, or a record in it is damaged; the error names the record.
     pub async fn load(store: Arc<dyn Store>, clock: Arc<dyn Clock>, options: Options) -> Result<Self, Error> {
-        let state = load::load(&*store).await?;
+        let mut state = load::load(&*store).await?;
+        state.start(now(&*clock));
         let applied = watch::Sender::new(Applied { sequence: state.sequence(), stopped: false });
         Ok(Self(Arc::new(Inner {
             state: RwLock::new(state),
@@ -147,6 +157,23 @@ impl World {
         });
     }
 
+    /// How failover stands on the hub as a whole: whether it is frozen and why, and whether a maintenance hold runs.
+    #[must_use]
+    pub fn hub_failover_view(&self) -> Arc<HubFailover> {
+        self.read(|state| state.failover_view().clone())
+    }
+
+    /// Notes how failover stands on the hub as a whole.
+    pub(crate) fn set_hub_failover_view(&self, view: HubFailover) {
+        self.change(|state, effects| state.set_failover_view(view, effects));
+    }
+
+    /// The time on both clocks.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        now(&*self.0.clock)
+    }
+
     /// The clock by which this world goes.
     #[must_use]
     pub fn clock(&self) -> &Arc<dyn Clock> {
@@ -168,7 +195,15 @@ impl World {
     /// Changes the state, then tells subscribers. The lock is released in between, so that they can read at once.
     fn change(&self, change: impl FnOnce(&mut State, &mut Vec<interest::Effect>)) {
         let mut effects = Vec::new();
-        change(&mut self.0.state.write().unwrap_or_else(PoisonError::into_inner), &mut effects);
+        {
+            let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.set_now(now(&*self.0.clock));
+            change(&mut state, &mut effects);
+        }
         self.0.registry.publish(&effects);
     }
+}
+
+fn now(clock: &dyn Clock) -> Now {
+    Now { boot: BootTime::from_duration(clock.boot()), wall: clock.now() }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use nave_common::health::Health;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::status::{AssignmentStatus, ClusterObservation};
 
-use super::World;
 use super::interest::Effect;
 use super::state::State;
+use super::{World, facts};
 
 /// The most applications kept as unknown for one cluster.
 pub const MAX_UNKNOWN_APPLICATIONS: usize = 1000;
@@ -22,9 +23,10 @@ impl World {
         full: bool,
         observation: Option<ClusterObservation>,
     ) {
+        let min_ready = self.options().failover.min_ready_percent;
         self.change(|state, effects| {
             if let Some(observation) = observation {
-                state.observe_cluster(cluster, observation, effects);
+                state.observe_cluster(cluster, observation, min_ready, effects);
             }
             state.observe_assignments(cluster, statuses, full, effects);
         });
@@ -48,12 +50,15 @@ impl State {
         &mut self,
         name: &ClusterName,
         observation: ClusterObservation,
+        min_ready_percent: u8,
         effects: &mut Vec<Effect>,
     ) {
+        let now = self.now();
         let Some((entry, fleet)) = self.cluster_mut(name) else { return };
         if entry.observed.observation.as_deref() == Some(&observation) {
             return;
         }
+        entry.observed.facts.note_sick(facts::is_sick(&observation, min_ready_percent), now);
         entry.observed.observation = Some(Arc::new(observation));
         let allocatable = entry.observed.allocatable();
         if fleet.find(name).is_some_and(|candidate| candidate.allocatable != allocatable) {
@@ -69,7 +74,9 @@ impl State {
         full: bool,
         effects: &mut Vec<Effect>,
     ) {
+        let now = self.now();
         let Some(entries) = self.entries_mut(name) else { return };
+        let mut moved = Vec::new();
         if full {
             let named: std::collections::BTreeSet<&ApplicationKey> =
                 statuses.iter().map(|status| &status.application).collect();
@@ -88,7 +95,31 @@ impl State {
             if entry.is_removal_confirmed_by(&status) {
                 effects.push(Effect::Removed(name.clone(), status.application.clone()));
             }
+            let before = entry.standing();
+            entry.facts.note(&entry.assignment, &status, now);
             entry.status = Some(Arc::new(status));
+            let after = entry.standing();
+            if before != after {
+                let is_degraded = before.health == Health::Degraded || after.health == Health::Degraded;
+                moved.push((
+                    entry.assignment.application.clone(),
+                    is_degraded && before.health != after.health,
+                ));
+            }
         }
+        for (key, is_degraded) in moved {
+            if self.failover_looks_at(&key, is_degraded) {
+                effects.push(Effect::Standing(name.clone(), key));
+            }
+        }
+    }
+
+    /// Whether failover has anything to do with a change of what an agent says of an application.
+    fn failover_looks_at(&self, key: &ApplicationKey, is_degraded: bool) -> bool {
+        let leaves = || {
+            let application = self.applications().get(key);
+            application.is_some_and(|stored| stored.value.spec.failover.degraded_after.is_some())
+        };
+        self.failovers().contains_key(key) || is_degraded && leaves()
     }
 }

@@ -10,14 +10,18 @@ use nave_common::application::Application;
 use nave_common::assignment::{Assignment, Desired, Generation};
 use nave_common::cluster::Cluster;
 use nave_common::event::Event;
+use nave_common::failover::HubFailover;
 use nave_common::failover::state::FailoverState;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::resources::Resources;
 use nave_common::revision::Revision;
 use nave_common::token::JoinToken;
 
+use super::ahead::Ahead;
 use super::entry::{AssignmentEntry, ClusterEntry, PlacementOutcome, Stored};
+use super::facts::{Times, WorkFacts};
 use super::interest::Effect;
+use crate::plan::failover::Now;
 use crate::plan::fleet::{Candidate, DEFAULT_WEIGHT, Fleet};
 use crate::records::{EventId, HoldRecord, HubFailoverRecord, MAX_EVENT_COUNT, Name, Record, RestoredRecord};
 use crate::store::Sequence;
@@ -51,6 +55,9 @@ pub struct State {
     hub_failover: Stored<HubFailoverRecord>,
     pub(super) holds: BTreeMap<ApplicationKey, Stored<HoldRecord>>,
     pub(super) restored: Option<Stored<RestoredRecord>>,
+    failover_view: Arc<HubFailover>,
+    ahead: Ahead,
+    times: Times,
     fleet: Arc<Fleet>,
 }
 
@@ -160,6 +167,48 @@ impl State {
     #[must_use]
     pub fn hub_failover(&self) -> &Stored<HubFailoverRecord> {
         &self.hub_failover
+    }
+
+    /// How failover stands on the hub as a whole, as control last found it.
+    #[must_use]
+    pub fn failover_view(&self) -> &Arc<HubFailover> {
+        &self.failover_view
+    }
+
+    /// When this hub began to look.
+    #[must_use]
+    pub fn started(&self) -> Now {
+        self.times.started
+    }
+
+    /// When this picture was last changed.
+    pub(super) fn now(&self) -> Now {
+        self.times.now
+    }
+
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
+
+    pub(super) fn ahead_mut(&mut self) -> &mut Ahead {
+        &mut self.ahead
+    }
+
+    /// Begins to look.
+    pub(super) fn start(&mut self, now: Now) {
+        self.times = Times { started: now, now };
+    }
+
+    /// The time goes on; only the newest counts.
+    pub(super) fn set_now(&mut self, now: Now) {
+        self.times.now = now;
+    }
+
+    pub(super) fn set_failover_view(&mut self, view: HubFailover, effects: &mut Vec<Effect>) {
+        if *self.failover_view != view {
+            self.failover_view = Arc::new(view);
+            effects.push(Effect::HubFailover);
+        }
     }
 
     /// The clusters as planners see them; cheap to clone.
@@ -286,7 +335,12 @@ impl State {
 
     fn put_cluster(&mut self, record: Stored<Cluster>) {
         let name = record.value.metadata.name.clone();
-        let observed = self.clusters.remove(&name).map(|entry| entry.observed).unwrap_or_default();
+        let before = self.clusters.remove(&name);
+        let was_drained = before.as_ref().is_some_and(|entry| entry.record.value.spec.drained);
+        let mut observed = before.map(|entry| entry.observed).unwrap_or_default();
+        if was_drained && !record.value.spec.drained {
+            observed.facts.undrained_at = Some(self.times.now.boot);
+        }
         let load = self.by_cluster.get(&name).into_iter().flat_map(BTreeMap::values);
         Arc::make_mut(&mut self.fleet).put(Candidate {
             labels: Arc::new(record.value.metadata.labels.clone()),
@@ -313,8 +367,9 @@ impl State {
         let entries = self.by_cluster.entry(cluster.clone()).or_default();
         let before = entries.remove(&key);
         let before_counted = before.as_ref().map_or_else(Resources::default, |entry| entry.counted);
-        let status = before.and_then(|entry| entry.status);
-        entries.insert(key, AssignmentEntry { assignment, status, counted });
+        let (status, facts) =
+            before.map_or((None, WorkFacts::default()), |entry| (entry.status, entry.facts));
+        entries.insert(key, AssignmentEntry { assignment, status, facts, counted });
         self.move_load(&cluster, before_counted, counted);
     }
 
@@ -384,9 +439,13 @@ impl State {
             for (key, entry) in entries {
                 if let Some(mine) = mine.get_mut(key) {
                     mine.status.clone_from(&entry.status);
+                    mine.facts = entry.facts;
                 }
             }
         }
+        self.ahead.clone_from(&before.ahead);
+        self.times = before.times;
+        self.failover_view.clone_from(&before.failover_view);
         self.placements.clone_from(&before.placements);
         let applications = &self.applications;
         self.placements.retain(|key, _| applications.contains_key(key));
