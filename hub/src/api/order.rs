@@ -69,6 +69,10 @@ async fn try_order(
         parts.caught_up(entry.sequence).await?;
     }
     let said = parts.world.read(|world| {
+        if !world.may_plan(key) {
+            let why = world.holding(key).map(|holding| holding.reason()).unwrap_or_default();
+            return Err(Error::Refused(format!("application {key} waits after a restore: {why}")));
+        }
         let scene = Scene { world, application: &current.application, state: &state };
         scene.check(&order.what)
     })?;

@@ -6,6 +6,7 @@
 
 use nave_common::assignment::Desired;
 use nave_common::event::{Event, Severity};
+use nave_common::failover::FailoverMode;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::status::Liveness;
 use nave_proto::v1;
@@ -133,6 +134,16 @@ fn look(parts: &Parts, state: &State, name: &ClusterName, force: bool) -> Result
 
 /// Refuses where Exclusive work may still run there.
 fn check_exclusive(state: &State, name: &ClusterName) -> Result<(), Error> {
+    let is_exclusive = |key: &ApplicationKey| {
+        let application = state.applications().get(key);
+        application.is_some_and(|stored| stored.value.spec.failover.mode == FailoverMode::Exclusive)
+    };
+    if let Some(key) = state.holds().keys().find(|key| is_exclusive(key)) {
+        return Err(Error::Refused(format!(
+            "application {key} is Exclusive and waits after the restore: nobody knows yet where it runs, and cluster {name} \
+             may be asked; decide about it with nave hub release first"
+        )));
+    }
     let held = state.failovers().iter().find(|(_, standing)| {
         standing.value.grant.as_ref().is_some_and(|grant| {
             grant.cluster == *name && grant.release.as_ref().is_none_or(|release| release.fenced.is_none())
