@@ -14,8 +14,8 @@ use bytes::Bytes;
 use nave_common::bundle::Bundle;
 use nave_common::digest::Digest;
 
-pub use self::pins::Pin;
 use self::pins::Pins;
+pub use self::pins::{KeepAll, Pin};
 use self::shelf::Shelf;
 use crate::control::{BundleError, BundleSource};
 use crate::error::{Error, with_causes};
@@ -54,6 +54,30 @@ impl Bundles {
     /// [`Error::Unavailable`] at the very moment when it is being collected.
     pub fn pin(&self, digest: Digest) -> Result<Pin, Error> {
         self.inner.pins.pin(digest)
+    }
+
+    /// Keeps every bundle from being collected as long as the answer lives. One that is being collected at this moment is
+    /// named by nothing, and nothing can begin to name it.
+    #[must_use]
+    pub fn keep_all(&self) -> KeepAll {
+        self.inner.pins.keep_all()
+    }
+
+    /// The size in bytes of a bundle as it is kept; `None` where it is not there.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub async fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        Ok(self.inner.blobs.size(digest).await?)
+    }
+
+    /// At most `length` bytes of a bundle as it is kept, from `offset` on; whoever joins them checks the digest.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where it is not there; else where the disk fails.
+    pub async fn read_range(&self, digest: &Digest, offset: u64, length: usize) -> Result<Bytes, Error> {
+        let piece = self.inner.blobs.read_range(digest, offset, length).await?;
+        piece.ok_or_else(|| missing(digest))
     }
 
     /// Keeps a checked bundle, durably.
@@ -120,10 +144,12 @@ impl Bundles {
 
     async fn read(&self, digest: &Digest) -> Result<Bytes, Error> {
         let bytes = self.inner.blobs.get(digest).await?;
-        bytes.ok_or_else(|| {
-            Error::NotFound(format!("there is no bundle {digest}; upload it first (nave apply does that)"))
-        })
+        bytes.ok_or_else(|| missing(digest))
     }
+}
+
+fn missing(digest: &Digest) -> Error {
+    Error::NotFound(format!("there is no bundle {digest}; upload it first (nave apply does that)"))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {

@@ -27,12 +27,18 @@ const ADMIN: &str = "admin";
 /// What the context is called, and the authority in its certificate.
 const NAME: &str = "nave";
 
+/// Where a restore gathers what it puts into the folder. While it is there, the folder holds no whole hub.
+pub(crate) const RESTORING: &str = ".restoring";
+
 /// Why a data folder cannot be made ready or used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is nothing in it yet.
     #[error("{} holds no hub yet; make it ready with nave-hub init, or start with --init", .0.display())]
     New(PathBuf),
+    /// A restore was broken off in it, or goes on.
+    #[error("a restore into {} goes on or was broken off; let it end, or empty the folder and restore again", .0.display())]
+    Unfinished(PathBuf),
     /// One of the authority's two files is there and the other is not.
     #[error("{} is missing, and the other half of the authority is there; restore it from a backup", .0.display())]
     Half(PathBuf),
@@ -93,6 +99,25 @@ impl Folder {
         self.0.join("admin.yaml")
     }
 
+    /// The folder of the authority.
+    pub(crate) fn authority_folder(&self) -> PathBuf {
+        self.0.join("authority")
+    }
+
+    /// Writes the authority of a restored hub.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn put_authority(&self, authority: &tls::Authority) -> Result<(), Error> {
+        let folder = self.authority_folder();
+        files::create_private_dir(&folder).map_err(io_error("create", &folder))?;
+        let write = |path: &Path, pem: &str| {
+            files::write_private(path, pem.as_bytes()).map_err(io_error("write", path))
+        };
+        write(&self.key(), authority.key_pem())?;
+        write(&self.certificate(), authority.certificate_pem())
+    }
+
     fn certificate(&self) -> PathBuf {
         self.0.join("authority").join("certificate.pem")
     }
@@ -106,6 +131,9 @@ impl Folder {
     /// # Errors
     /// Where it cannot be read, or is not whole.
     pub fn authority(&self) -> Result<Option<tls::Authority>, Error> {
+        if self.0.join(RESTORING).exists() {
+            return Err(Error::Unfinished(self.0.clone()));
+        }
         let (certificate, key) = (self.certificate(), self.key());
         match (certificate.exists(), key.exists()) {
             (false, false) => return Ok(None),
@@ -127,15 +155,10 @@ impl Folder {
         if let Some(authority) = self.authority()? {
             return Ok(authority);
         }
-        let folder = self.0.join("authority");
+        let folder = self.authority_folder();
         let failed = |source| Error::Tls { path: folder.clone(), source };
-        files::create_private_dir(&folder).map_err(io_error("create", &folder))?;
         let authority = tls::Authority::create(NAME, now).map_err(failed)?;
-        let write = |path: &Path, pem: &str| {
-            files::write_private(path, pem.as_bytes()).map_err(io_error("write", path))
-        };
-        write(&self.key(), authority.key_pem())?;
-        write(&self.certificate(), authority.certificate_pem())?;
+        self.put_authority(&authority)?;
         tracing::info!(folder = %folder.display(), "certificate authority made");
         Ok(authority)
     }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use nave_common::runtime::{shutdown, telemetry};
-use nave_hub::config::arguments::{Arguments, Command, InitArguments, RunArguments};
+use nave_hub::backup::restore;
+use nave_hub::config::arguments::{Arguments, Command, InitArguments, RestoreArguments, RunArguments};
 use nave_hub::{Config, Hub, config, init};
 
 /// The exit code for flags and settings that cannot work; the one that clap uses.
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     let ended = match typed.command {
         Some(Command::Init(arguments)) => make_ready(&arguments),
         Some(Command::Run(arguments)) => run(arguments),
+        Some(Command::Restore(arguments)) => put_back(&arguments),
         None => run(typed.run),
     };
     match ended {
@@ -49,6 +51,33 @@ fn make_ready(arguments: &InitArguments) -> anyhow::Result<()> {
         println!("The hub in {folder} was ready already.");
         println!("A new context for the administrator is in {context}: keep it safe.");
     }
+    Ok(())
+}
+
+#[tokio::main]
+async fn put_back(arguments: &RestoreArguments) -> anyhow::Result<()> {
+    if !arguments.old_hub_is_dead {
+        return Err(config::Error {
+            setting: "--old-hub-is-dead".into(),
+            why: "is missing; stop the old hub so that it cannot start again, then say so: two hubs of one fleet \
+                  would each tell its agents something else"
+                .into(),
+        }
+        .into());
+    }
+    let (archive, folder) = (arguments.archive.display(), arguments.data_dir.display());
+    let restored = restore::restore(&arguments.archive, &arguments.data_dir, arguments.term).await;
+    let restored = restored.with_context(|| format!("cannot restore {archive} into {folder}"))?;
+    println!(
+        "The hub in {folder} is as it was at {}, with {} applications, {} clusters and {} bundles.",
+        restored.taken_at, restored.application_count, restored.cluster_count, restored.bundle_count
+    );
+    println!("Its term is {}; the backup's was {}.", restored.term, restored.from_term);
+    println!("Start it at an address that the agents know: nave-hub run --data-dir {folder}");
+    println!(
+        "Its applications are held until their agents have said what they have; nave hub status shows which."
+    );
+    println!("A new context for the administrator, if you need one: nave-hub init --data-dir {folder}");
     Ok(())
 }
 

@@ -47,6 +47,7 @@ pub struct Metrics {
     commit: Histogram,
     clusters: Family<LivenessLabels, Gauge>,
     applications: Gauge,
+    held_applications: Gauge,
     store_sequence: Gauge<u64, AtomicU64>,
 }
 
@@ -82,6 +83,8 @@ pub struct Scrape {
     pub clusters: Vec<(&'static str, u64)>,
     /// Applications.
     pub application_count: u64,
+    /// Applications that wait after a restore.
+    pub held_count: u64,
     /// The store's last sequence.
     pub store_sequence: u64,
 }
@@ -115,6 +118,7 @@ impl Metrics {
             commit: Histogram::new(exponential_buckets(0.000_25, 2.0, 15)),
             clusters: Family::default(),
             applications: Gauge::default(),
+            held_applications: Gauge::default(),
             store_sequence: Gauge::default(),
         };
         metrics.register();
@@ -174,6 +178,11 @@ impl Metrics {
         );
         registry.register("clusters", "Clusters by liveness", self.clusters.clone());
         registry.register("applications", "Applications", self.applications.clone());
+        registry.register(
+            "held_applications",
+            "Applications that wait after a restore, for their agents or for a person",
+            self.held_applications.clone(),
+        );
         registry.register("store_sequence", "The last write of the store", self.store_sequence.clone());
     }
 
@@ -203,6 +212,7 @@ impl Metrics {
             self.clusters.get_or_create(&LivenessLabels { liveness }).set(count);
         }
         self.applications.set(i64::try_from(scrape.application_count).unwrap_or(i64::MAX));
+        self.held_applications.set(i64::try_from(scrape.held_count).unwrap_or(i64::MAX));
         self.store_sequence.set(scrape.store_sequence);
         let mut text = String::new();
         // Writing to a String cannot fail.
@@ -221,12 +231,17 @@ mod tests {
         metrics.applied(Applied::Created);
         metrics.outbox_moved(0, 3);
         metrics.outbox_moved(3, 1);
-        let text =
-            metrics.text(&Scrape { clusters: vec![("Alive", 2)], application_count: 1, store_sequence: 7 });
+        let text = metrics.text(&Scrape {
+            clusters: vec![("Alive", 2)],
+            application_count: 1,
+            held_count: 3,
+            store_sequence: 7,
+        });
         for line in [
             "nave_hub_applies_total{outcome=\"Created\"} 1",
             "nave_hub_outbox_depth 1",
             "nave_hub_clusters{liveness=\"Alive\"} 2",
+            "nave_hub_held_applications 3",
             "nave_hub_store_sequence 7",
         ] {
             assert!(text.contains(line), "{line} in {text}");

@@ -79,6 +79,7 @@ async fn metrics(Shared(parts): Shared<Arc<Parts>>) -> impl IntoResponse {
         Scrape {
             clusters: LIVENESSES.iter().map(|(liveness, name)| (*name, count(*liveness))).collect(),
             application_count: state.applications().len() as u64,
+            held_count: state.waiting_count() as u64,
             store_sequence: state.sequence().0,
         }
     });

@@ -108,7 +108,9 @@ impl Attempt<'_> {
             preview.warnings.extend(self.parts.world.read(change)?);
         }
         let revision = change::new_revision(self.parts, self.call, &key, self.resolved);
-        let is_same = current.as_ref().is_some_and(|current| is_same(&current.application, &wanted));
+        // After a restore what runs may be something else: an apply of the same is news there.
+        let is_same = current.as_ref().is_some_and(|current| is_same(&current.application, &wanted))
+            && !self.parts.world.read(|state| state.is_held(&key));
         let (outcome, counted) = match &current {
             None => (v1::Outcome::Created, Applied::Created),
             Some(_) if is_same && revision.is_none() => (v1::Outcome::Unchanged, Applied::Unchanged),

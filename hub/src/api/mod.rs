@@ -7,6 +7,7 @@
 mod application;
 mod apply;
 mod assignment;
+mod backup;
 mod bundle;
 pub mod call;
 mod change;
@@ -287,17 +288,19 @@ impl FleetService for Fleet {
 
     async fn release_held(
         &self,
-        _request: Request<v1::ReleaseHeldRequest>,
+        request: Request<v1::ReleaseHeldRequest>,
     ) -> Result<Response<v1::ReleaseHeldResponse>, Status> {
-        Err(Status::unimplemented("in the making"))
+        let call = Call::open(&request, Verb::Deploy)?;
+        answer(backup::release_held(&self.parts, &call, request.into_inner()).await)
     }
 
-    type BackupStream = futures::stream::Empty<Result<v1::BackupResponse, Status>>;
+    type BackupStream = backup::Chunks;
 
     async fn backup(
         &self,
-        _request: Request<v1::BackupRequest>,
+        request: Request<v1::BackupRequest>,
     ) -> Result<Response<Self::BackupStream>, Status> {
-        Err(Status::unimplemented("in the making"))
+        let call = Call::open(&request, Verb::Administer)?;
+        answer(backup::begin(&self.parts, call).await)
     }
 }

@@ -17,6 +17,14 @@ pub(super) struct Pins {
 struct Inner {
     pinned: BTreeMap<Digest, usize>,
     dying: BTreeSet<Digest>,
+    /// How many keep every bundle.
+    keepers: usize,
+}
+
+/// Keeps every bundle from being collected as long as it lives.
+#[derive(Debug)]
+pub struct KeepAll {
+    pins: Arc<Pins>,
 }
 
 /// Keeps a bundle from being collected as long as it lives.
@@ -46,10 +54,15 @@ impl Pins {
         Ok(Pin { pins: self.clone(), digest })
     }
 
+    pub(super) fn keep_all(self: &Arc<Self>) -> KeepAll {
+        self.lock().keepers += 1;
+        KeepAll { pins: self.clone() }
+    }
+
     /// Takes the bundle for collection; `None` where it is in use.
     pub(super) fn doom(self: &Arc<Self>, digest: Digest) -> Option<Doom> {
         let mut inner = self.lock();
-        if inner.pinned.contains_key(&digest) || !inner.dying.insert(digest) {
+        if inner.keepers > 0 || inner.pinned.contains_key(&digest) || !inner.dying.insert(digest) {
             return None;
         }
         drop(inner);
@@ -70,6 +83,12 @@ impl Drop for Pin {
                 inner.pinned.remove(&self.digest);
             }
         }
+    }
+}
+
+impl Drop for KeepAll {
+    fn drop(&mut self) {
+        self.pins.lock().keepers -= 1;
     }
 }
 
@@ -94,5 +113,9 @@ mod tests {
         assert!(pins.pin(digest).is_err() && pins.doom(digest).is_none());
         drop(doom);
         assert!(pins.pin(digest).is_ok());
+        let keeper = pins.keep_all();
+        assert!(pins.doom(digest).is_none());
+        drop(keeper);
+        assert!(pins.doom(digest).is_some());
     }
 }

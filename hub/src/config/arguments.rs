@@ -29,6 +29,31 @@ pub enum Command {
     Init(InitArguments),
     /// Serve until a signal ends it.
     Run(RunArguments),
+    /// Put a hub back from a backup, into a new data folder.
+    Restore(RestoreArguments),
+}
+
+/// Flags of `restore`.
+///
+/// The restored hub has a higher term than the old one, so that agents that have seen it refuse the old one. Every
+/// application is held at first: its agents go on with what they have, and nothing is sent or taken away until they have
+/// said that this is what the backup says. What differs waits for you: `nave hub release` decides. The backup holds the
+/// authority's key and the values of Secrets; keep it as you keep those.
+#[derive(Debug, Args)]
+pub struct RestoreArguments {
+    /// The backup, from `nave hub backup`.
+    #[arg(value_name = "ARCHIVE")]
+    pub archive: PathBuf,
+    /// The new hub's data folder: new or empty.
+    #[arg(long, env = "NAVE_HUB_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: PathBuf,
+    /// Says that the old hub is stopped and cannot start again. Two hubs of one fleet would each tell its agents
+    /// something else.
+    #[arg(long)]
+    pub old_hub_is_dead: bool,
+    /// A term that was seen, such as the one that an agent reports as ahead: the restored term is above it.
+    #[arg(long, value_name = "TERM")]
+    pub term: Option<u64>,
 }
 
 /// Flags of `init`.

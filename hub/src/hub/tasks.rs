@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::backup::release;
 use crate::bundles::collect;
 use crate::control::Control;
 use crate::error::with_causes;
@@ -63,6 +64,7 @@ pub(super) fn start_http(tasks: &mut JoinSet<()>, parts: &Arc<Parts>, socket: Tc
 /// What keeps house.
 pub(super) fn start_housekeeping(tasks: &mut JoinSet<()>, parts: &Arc<Parts>, events: events::Writer) {
     tasks.spawn(events.run(parts.store.clone(), parts.shutdown.clone()));
+    tasks.spawn(release::run(parts.clone()));
     tasks.spawn(collect::run(parts.bundles.clone(), parts.world.clone(), parts.shutdown.clone()));
 }
 

@@ -5,7 +5,7 @@
 //! it has what the backup says, or a person has decided. Agents go on with what they have meanwhile. This module only
 //! answers questions about the picture; [`crate::backup::release`] ends holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -243,8 +243,7 @@ impl State {
             .get(key)
             .is_some_and(|stored| stored.value.spec.failover.mode == FailoverMode::Exclusive)
             || self.failovers().get(key).is_some_and(|stored| stored.value.grant.is_some());
-        let told: BTreeSet<&ClusterName> =
-            self.assignments_of(key).into_iter().flat_map(|told| told.keys()).collect();
+        let told = self.assignments_of(key);
         self.clusters().iter().filter_map(move |(name, entry)| {
             let report = entry.observed.report.as_deref();
             let said = report.map(|report| match report.ahead {
@@ -252,7 +251,8 @@ impl State {
                 None => report.found.get(key).copied(),
             });
             let has_it = report.is_some_and(|report| report.found.contains_key(key));
-            (is_exclusive || has_it || told.contains(name)).then_some((name, said))
+            (is_exclusive || has_it || told.is_some_and(|told| told.contains_key(name)))
+                .then_some((name, said))
         })
     }
 
