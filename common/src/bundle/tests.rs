@@ -22,6 +22,20 @@ fn bytes_round_trip_and_their_digest_is_the_bundle_s() {
 }
 
 #[test]
+fn manifests_that_are_known_are_shared_and_others_are_read() {
+    let before = Bundle::new(vec![config_map("a", "1"), config_map("b", "2")]).unwrap();
+    let after = Bundle::new(vec![config_map("b", "2"), config_map("a", "3")]).unwrap();
+    let read = Bundle::decode_sharing(&after.encode(), before.manifests()).unwrap();
+    assert_eq!(read, after);
+    let address = |bundle: &Bundle, index: usize| std::ptr::from_ref(bundle.manifests()[index].object());
+    assert_eq!(address(&read, 0), address(&before, 1));
+    assert_eq!(read.encode(), after.encode());
+    // What is known excuses nothing else.
+    let twice = [before.encode(), before.encode()].concat();
+    assert!(matches!(Bundle::decode_sharing(&twice, before.manifests()), Err(Error::Duplicate(..))));
+}
+
+#[test]
 fn what_is_no_bundle_is_refused() {
     assert!(matches!(Bundle::new(Vec::new()), Err(Error::Empty)));
     assert!(matches!(Bundle::decode(b""), Err(Error::Empty)));

@@ -12,7 +12,7 @@ mod patches;
 mod replicas;
 mod variables;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde_json::json;
 
@@ -165,7 +165,7 @@ fn check_size(manifests: &[Manifest]) -> Result<(), Error> {
 /// object in the cluster.
 fn check_namespaced_twice(manifests: &[Manifest], namespace: Option<&NamespaceName>) -> Result<(), Error> {
     let default = namespace.map_or("default", NamespaceName::as_str);
-    let mut seen = BTreeMap::new();
+    let mut seen = HashMap::with_capacity(manifests.len());
     for key in manifests.iter().map(Manifest::key) {
         let namespace = key.namespace.as_deref().unwrap_or(default);
         if let Some(first) = seen.insert((&key.group, &key.kind, namespace, &key.name), key) {
