@@ -86,8 +86,13 @@ impl Bundles {
     /// Where the disk is full or fails.
     pub async fn put(&self, bundle: Arc<Bundle>, encoded: Bytes) -> Result<Digest, Error> {
         let size_bytes = encoded.len();
-        let _pin = self.pin(Digest::of(&encoded))?;
-        let digest = self.inner.blobs.put(encoded).await?;
+        let digest = Digest::of(&encoded);
+        let _pin = self.pin(digest)?;
+        // An agent will ask for its compressed form as soon as it is told of it. Made while the disk works, nobody waits
+        // for that; where it cannot be made, whoever fetches it is told.
+        let compressed = self.inner.compressed.get_or_make(digest, compress(digest, encoded.clone()));
+        let (kept, _) = tokio::join!(self.inner.blobs.put(encoded), compressed);
+        kept?;
         self.inner.decoded.keep(digest, bundle, size_bytes * DECODED_FACTOR);
         Ok(digest)
     }
@@ -132,12 +137,7 @@ impl Bundles {
             .compressed
             .get_or_make(digest, async {
                 let bytes = self.read(&digest).await?;
-                let compressed = blocking(move || zstd::bulk::compress(&bytes, COMPRESSION_LEVEL)).await?;
-                let compressed = compressed.map_err(|error| {
-                    Error::Internal(format!("bundle {digest} cannot be compressed: {error}"))
-                })?;
-                let size_bytes = compressed.len();
-                Ok((Bytes::from(compressed), size_bytes))
+                compress(digest, bytes).await
             })
             .await
     }
@@ -150,6 +150,15 @@ impl Bundles {
 
 fn missing(digest: &Digest) -> Error {
     Error::NotFound(format!("there is no bundle {digest}; upload it first (nave apply does that)"))
+}
+
+/// The compressed form of a bundle, and its size.
+async fn compress(digest: Digest, bytes: Bytes) -> Result<(Bytes, usize), Error> {
+    let compressed = blocking(move || zstd::bulk::compress(&bytes, COMPRESSION_LEVEL)).await?;
+    let compressed = compressed
+        .map_err(|error| Error::Internal(format!("bundle {digest} cannot be compressed: {error}")))?;
+    let size_bytes = compressed.len();
+    Ok((Bytes::from(compressed), size_bytes))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
@@ -192,6 +201,17 @@ mod tests {
         let (one, other) = (one.unwrap(), other.unwrap());
         assert!(Arc::ptr_eq(&one, &other) && *one == bundle());
         let compressed = again.compressed(&digest).await.unwrap();
+        assert_eq!(zstd::bulk::decompress(&compressed, 1 << 20).unwrap(), encoded);
+    }
+
+    #[tokio::test]
+    async fn a_bundle_is_compressed_by_the_time_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (bundles, encoded) = (bundles(folder.path()).await, Bytes::from(bundle().encode()));
+        let digest = bundles.put(Arc::new(bundle()), encoded.clone()).await.unwrap();
+        // Nothing is read for it any more.
+        assert!(bundles.inner.blobs.delete(&digest).await.unwrap());
+        let compressed = bundles.compressed(&digest).await.unwrap();
         assert_eq!(zstd::bulk::decompress(&compressed, 1 << 20).unwrap(), encoded);
     }
 
