@@ -118,6 +118,12 @@ impl Cache {
         (Digest::of(&bytes) == *digest).then_some(bytes)
     }
 
+    /// Whether a bundle's bytes are here and undamaged. Comparing is cheaper than taking a digest.
+    #[must_use]
+    pub fn has_bundle(&self, digest: &Digest, bytes: &[u8]) -> bool {
+        std::fs::read(self.bundle_path(digest)).is_ok_and(|found| found == bytes)
+    }
+
     /// Removes every bundle that none of `assignments` names.
     ///
     /// # Errors

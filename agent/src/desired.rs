@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nave_common::assignment::{Assignment, Desired, Generation};
 use nave_common::bundle::Bundle;
+use nave_common::manifest::Manifest;
 use nave_common::name::ApplicationKey;
 use nave_common::render::{self, Rendering};
 use tokio::sync::watch;
@@ -78,7 +79,7 @@ impl DesiredState {
                 Desired::Run(run) => cache.bundle(&run.bundle),
                 Desired::Remove => None,
             };
-            match prepare(&assignment, bundle.as_deref()) {
+            match prepare(&assignment, bundle.as_deref(), &[]) {
                 Ok(rendering) => {
                     let key = assignment.application.clone();
                     work.insert(key.clone(), Arc::new(Work { assignment: assignment.clone(), rendering }));
@@ -132,12 +133,7 @@ impl DesiredState {
     /// # Errors
     /// Where it cannot be rendered as the hub did, or not kept; then everything stays as it was.
     pub fn take(&self, assignment: Assignment, bundle: Option<&[u8]>) -> Result<(), Error> {
-        let rendering = prepare(&assignment, bundle)?;
-        if let (Desired::Run(run), Some(bytes)) = (&assignment.desired, bundle)
-            && self.cache.bundle(&run.bundle).is_none()
-        {
-            self.cache.put_bundle(&run.bundle, bytes)?;
-        }
+        let rendering = self.prepare_and_keep(&assignment, bundle)?;
         self.cache.put(&assignment)?;
         let key = assignment.application.clone();
         {
@@ -150,6 +146,31 @@ impl DesiredState {
             Arc::make_mut(set).insert(key, work);
         });
         Ok(())
+    }
+
+    /// The rendering of an assignment whose bundle then is on disk. The disk takes about as long as the rendering, so both
+    /// go on at the same time.
+    fn prepare_and_keep(
+        &self,
+        assignment: &Assignment,
+        bundle: Option<&[u8]>,
+    ) -> Result<Option<Arc<Rendering>>, Error> {
+        let before = self.work.borrow().get(&assignment.application).and_then(|work| work.rendering.clone());
+        let known = before.as_ref().map_or(&[][..], |rendering| &rendering.manifests);
+        std::thread::scope(|scope| {
+            let keeping = match (&assignment.desired, bundle) {
+                (Desired::Run(run), Some(bytes)) if !self.cache.has_bundle(&run.bundle, bytes) => {
+                    Some(scope.spawn(|| self.cache.put_bundle(&run.bundle, bytes)))
+                }
+                _ => None,
+            };
+            let rendering = prepare(assignment, bundle, known);
+            if let Some(keeping) = keeping {
+                // One that is kept and cannot be rendered is collected with the next that goes.
+                keeping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            }
+            rendering
+        })
     }
 
     /// Forgets applications whose removal the hub knows to be complete. Anything but a held removal stays.
@@ -194,12 +215,16 @@ impl DesiredState {
     }
 }
 
-/// The rendering of an assignment, the same as the hub's or an error.
-fn prepare(assignment: &Assignment, bundle: Option<&[u8]>) -> Result<Option<Arc<Rendering>>, Error> {
+/// The rendering of an assignment, the same as the hub's or an error. What of it is `known` is not read again.
+fn prepare(
+    assignment: &Assignment,
+    bundle: Option<&[u8]>,
+    known: &[Manifest],
+) -> Result<Option<Arc<Rendering>>, Error> {
     let Desired::Run(run) = &assignment.desired else { return Ok(None) };
     let bytes = bundle.unwrap_or_default();
-    let bundle =
-        Bundle::decode(bytes).map_err(|source| Error::Bundle { digest: run.bundle.to_string(), source })?;
+    let bundle = Bundle::decode_sharing(bytes, known)
+        .map_err(|source| Error::Bundle { digest: run.bundle.to_string(), source })?;
     let inputs = render::Inputs::of(&assignment.application, run);
     let rendering = render::render(&bundle, inputs)?;
     if rendering.digest != run.rendering {
