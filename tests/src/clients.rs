@@ -47,6 +47,9 @@ pub async fn upload(client: &mut FleetServiceClient<Channel>, bundle: &Bundle) -
 pub trait Count: Send + Sync + 'static {
     /// A request with this method and this target goes out.
     fn count(&self, method: &http::Method, target: &http::Uri);
+
+    /// The answer to such a request has begun to come.
+    fn answered(&self, _method: &http::Method, _target: &http::Uri) {}
 }
 
 /// A client of the cluster of a kubeconfig whose requests are counted.
@@ -58,8 +61,13 @@ pub async fn counted(kubeconfig: &Path, counter: Arc<dyn Count>) -> anyhow::Resu
     let namespace = client.default_namespace().to_owned();
     let counted = tower::service_fn(move |request: http::Request<kube::client::Body>| {
         counter.count(request.method(), request.uri());
-        let client = client.clone();
-        async move { client.send(request).await }
+        let (client, counter) = (client.clone(), counter.clone());
+        let (method, target) = (request.method().clone(), request.uri().clone());
+        async move {
+            let answer = client.send(request).await;
+            counter.answered(&method, &target);
+            answer
+        }
     });
     Ok(kube::Client::new(counted, namespace))
 }
