@@ -24,8 +24,12 @@ impl Reconciler {
     /// Starts everything that can be started now.
     pub(super) fn advance(&mut self) {
         let now = Instant::now();
+        let mut to_tell = Vec::new();
         while let Some(wake) = self.wakes.pop_due(now) {
-            self.wake(wake, now);
+            match wake {
+                Wake::Tell(application) => to_tell.push(application),
+                other => self.wake(other, now),
+            }
         }
         let server_is_paused = self.server_paused_until.is_some_and(|until| until > now);
         while !server_is_paused && self.in_flight < self.config.max_in_flight {
@@ -39,6 +43,10 @@ impl Reconciler {
         if self.kinds_are_stale {
             self.follow_kinds();
         }
+        // After the requests are out: to sum up the status of a thousand objects takes as long as half a request.
+        for application in to_tell {
+            self.publish_if_due(&application, now);
+        }
     }
 
     fn wake(&mut self, wake: Wake, now: Instant) {
@@ -50,7 +58,8 @@ impl Reconciler {
                 self.save_if_due(&application, now);
                 self.finish_removal(&application, now);
             }
-            Wake::Tell(application) => self.publish(&application, now),
+            // Those that are due are told together, at the end of a round.
+            Wake::Tell(application) => self.publish_if_due(&application, now),
             Wake::Pass(application) => self.pass_grace_is_over(&application),
             Wake::Sweep => self.start_sweep(),
             Wake::Server => {}
@@ -180,7 +189,7 @@ impl Reconciler {
         {
             application.pass_since = None;
             self.kinds_are_stale = true;
-            self.tell(key);
+            self.tell_end_of_pass(key);
         }
         self.save_if_due(key, now);
         self.finish_removal(key, now);

@@ -99,6 +99,8 @@ impl Reconciler {
         application.queue.clear();
         application.pass_since = None;
         application.applied = None;
+        // The wake that would have told it is forgotten with the others.
+        application.telling.dirty = false;
         for object in application.objects.values_mut() {
             object.wanted = None;
             object.diagnosis_due = false;
@@ -159,16 +161,7 @@ impl Reconciler {
 
 /// What follows from new work for the application's own state.
 fn application_changed(application: &mut Application, before: Option<&Work>) {
-    let known =
-        before.and_then(|work| work.rendering.as_ref()).map_or(&[][..], |rendering| &rendering.manifests);
-    // To compare is cheaper than to take a digest, and most of a new revision is as before.
-    let digest_of = |(index, manifest): (usize, &Manifest)| match known.get(index) {
-        Some(same) if same == manifest => application.digests.get(index).copied(),
-        _ => None,
-    };
-    let digests = application.manifests().iter().enumerate();
-    let digests = digests.map(|it| digest_of(it).unwrap_or_else(|| it.1.digest())).collect();
-    application.digests = digests;
+    application.digests = application.manifests().iter().map(Manifest::digest).collect();
     application.same_objects = match (before, application.work.as_deref()) {
         (Some(before), Some(after)) => have_same_objects(before, after),
         _ => false,
@@ -212,9 +205,8 @@ fn have_same_objects(before: &Work, after: &Work) -> bool {
         && run_before.namespace == run_after.namespace
         && run_before.create_namespace == run_after.create_namespace
         && before.manifests.len() == after.manifests.len()
-        && before
-            .manifests
-            .iter()
-            .zip(&after.manifests)
-            .all(|(before, after)| before.key() == after.key() && before.api_version() == after.api_version())
+        && before.manifests.iter().zip(&after.manifests).all(|(before, after)| {
+            // Most are the very same, and their digests are compared faster than their names.
+            before == after || (before.key() == after.key() && before.api_version() == after.api_version())
+        })
 }

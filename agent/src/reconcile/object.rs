@@ -17,6 +17,7 @@ use crate::apply::conflict::Claim;
 use crate::apply::look::Sought;
 use crate::apply::order::{self, Rank};
 use crate::drift::contest::Contest;
+use crate::drift::follow::Sight;
 use crate::observation::{Observation, Version, Yields};
 use crate::ownership::Taken;
 
@@ -78,7 +79,7 @@ pub struct Problem {
     pub since: Timestamp,
 }
 
-/// What was seen while a request for the object was under way.
+/// What was seen of the object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sighting {
     /// It is there.
@@ -173,12 +174,15 @@ pub struct Object {
     pub busy: bool,
     /// Whether its first try in this pass is under way, for which later ranks wait.
     pub counted: bool,
-    /// What was seen meanwhile.
-    pub meanwhile: Option<Box<Sighting>>,
+    /// What its follower told last while a request for it was under way, as it came: most of it is what that request
+    /// did, so it is looked at only when the answer is there.
+    pub meanwhile: Option<Box<Sight>>,
     /// Who took which of Nave's fields.
     pub taken: Vec<Taken>,
     /// Failures in a row.
     pub failures: u32,
+    /// How often it was looked whether it, or what it holds, is gone by now.
+    pub going_looks: u32,
     /// It is left alone until then.
     pub paused_until: Option<Instant>,
     /// Until then it is left alone because it is contested.
@@ -215,6 +219,7 @@ impl Object {
             meanwhile: None,
             taken: Vec::new(),
             failures: 0,
+            going_looks: 0,
             paused_until: None,
             contested_until: None,
             look_again: false,
@@ -269,6 +274,7 @@ impl Object {
     /// Forgets what did not work: something else is wanted now, or it may work now.
     pub fn start_afresh(&mut self) {
         self.failures = 0;
+        self.going_looks = 0;
         self.paused_until = None;
         self.contested_until = None;
         if matches!(self.role, Role::Look | Role::Keep | Role::Prune | Role::Release) {

@@ -18,10 +18,11 @@ use super::wakes::Wake;
 use super::{pause, wall_clock};
 use crate::api::Error;
 use crate::apply::{look, order, patch, prune};
+use crate::drift::follow::Message;
 
 /// What one pass or a burst of changes did is recorded together.
 const SOON: Duration = Duration::from_millis(300);
-/// How often something that is being deleted is looked at, beside being followed.
+/// How long the pause grows between looks at something that is being deleted, beside its being followed.
 const GOING_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a Namespace or CRD of a removed application is given time to become empty, before it is let go of as it is.
 const MAX_EMPTYING_LOOKS: u32 = 4;
@@ -185,9 +186,12 @@ impl Reconciler {
                 self.let_go(application_key, key);
             }
             prune::Outcome::Going(why) => {
-                // Its follower tells when it is gone; with none, it is looked at again.
+                // Its follower tells when it is gone. Where it has none, or waits for what it holds, of which nobody
+                // tells, it is looked at again: soon at first, since most of it is gone within a second.
                 object.set_problem(SyncState::Syncing, why, wall_clock());
-                let until = Instant::now() + GOING_INTERVAL;
+                object.going_looks = object.going_looks.saturating_add(1);
+                let pause = pause::short(object.going_looks, rand::random()).min(GOING_INTERVAL);
+                let until = Instant::now() + pause;
                 object.paused_until = Some(until);
                 self.wakes.add(until, Wake::Object(application_key.clone(), Arc::clone(key)));
             }
@@ -221,9 +225,10 @@ impl Reconciler {
     fn after_task(&mut self, application_key: &ApplicationKey, key: &Arc<ObjectKey>) {
         let Some(application) = self.applications.get_mut(application_key) else { return };
         if let Some(object) = application.objects.get_mut(key)
-            && let Some(sighting) = object.meanwhile.take()
+            && let Some(sight) = object.meanwhile.take()
         {
-            self.note(application_key, key, *sighting);
+            let resource = Arc::clone(&object.resource);
+            self.see(Message { resource, sight: *sight });
         }
         self.react(application_key, key);
         let Some(application) = self.applications.get(application_key) else { return };

@@ -32,23 +32,32 @@ impl Reconciler {
     pub(super) fn see(&mut self, message: Message) {
         let resource = message.resource;
         match message.sight {
-            Sight::Present(object) => self.see_present(&resource, &object),
-            Sight::Gone(object) => self.see_gone(&resource, &object),
+            Sight::Present(object) => self.see_present(&resource, object),
+            Sight::Gone(object) => self.see_gone(&resource, object),
             Sight::Listed { started_at } => self.see_listed(&resource.gvk, started_at),
             Sight::Blind { why, passes } => self.see_nothing(&resource.gvk, Some(why), passes),
             Sight::Seeing => self.see_nothing(&resource.gvk, None, true),
         }
     }
 
-    fn see_present(&mut self, resource: &Resource, object: &Value) {
-        let Some(key) = key_of(resource, object) else { return };
-        let Some(application_key) = self.find(&key, object) else { return };
-        let Some(application) = self.applications.get(&application_key) else { return };
-        let Some((shared_key, known)) = application.objects.get_key_value(&key) else { return };
+    fn see_present(&mut self, resource: &Resource, object: Value) {
+        let Some(key) = key_of(resource, &object) else { return };
+        let Some(application_key) = self.find(&key, &object) else { return };
+        let Some(application) = self.applications.get_mut(&application_key) else { return };
+        let Some(known) = application.objects.get_mut(&key) else { return };
         if known.resource.gvk != resource.gvk {
             // Applied under another version of its group, in which it is followed, too.
             return;
         }
+        if known.busy {
+            known.meanwhile = Some(Box::new(Sight::Present(object)));
+            return;
+        }
+        if is_known(known, Version::of(&object)) {
+            return;
+        }
+        let object = &object;
+        let Some((shared_key, known)) = application.objects.get_key_value(&key) else { return };
         let manifest = application.manifest(known).map(|manifest| manifest.object());
         let rules = application.work.as_ref().and_then(|work| work.run()).map(|run| &run.sync.ignore_fields);
         let ignored = match (rules, manifest) {
@@ -84,14 +93,20 @@ impl Reconciler {
         }
     }
 
-    fn see_gone(&mut self, resource: &Resource, object: &Value) {
-        let Some(key) = key_of(resource, object) else { return };
-        let Some(application_key) = self.find(&key, object) else { return };
-        let Some(application) = self.applications.get(&application_key) else { return };
-        let Some((shared_key, known)) = application.objects.get_key_value(&key) else { return };
+    fn see_gone(&mut self, resource: &Resource, object: Value) {
+        let Some(key) = key_of(resource, &object) else { return };
+        let Some(application_key) = self.find(&key, &object) else { return };
+        let Some(application) = self.applications.get_mut(&application_key) else { return };
+        let Some(known) = application.objects.get_mut(&key) else { return };
         if known.resource.gvk != resource.gvk {
             return;
         }
+        if known.busy {
+            known.meanwhile = Some(Box::new(Sight::Gone(object)));
+            return;
+        }
+        let object = &object;
+        let Some((shared_key, known)) = application.objects.get_key_value(&key) else { return };
         let shared_key = Arc::clone(shared_key);
         let group = object["spec"]["group"].as_str().filter(|_| is_definition(known)).map(str::to_owned);
         let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
@@ -172,19 +187,10 @@ impl Reconciler {
         candidates.filter_map(|holder| self.holders.get(&holder)).find(|other| holds(other)).cloned()
     }
 
-    /// Notes what was seen of an object; while a request for it is under way, for later.
-    pub(super) fn note(
-        &mut self,
-        application_key: &ApplicationKey,
-        key: &Arc<ObjectKey>,
-        sighting: Sighting,
-    ) {
+    /// Notes what was seen of an object for which no request is under way.
+    fn note(&mut self, application_key: &ApplicationKey, key: &Arc<ObjectKey>, sighting: Sighting) {
         let Some(application) = self.applications.get_mut(application_key) else { return };
         let Some(object) = application.objects.get_mut(key) else { return };
-        if object.busy {
-            object.meanwhile = Some(Box::new(sighting));
-            return;
-        }
         let (now, wall_now) = (Instant::now(), wall_clock());
         match sighting {
             Sighting::Present(observation, taken) => {
@@ -278,7 +284,19 @@ impl Reconciler {
     }
 }
 
-/// Puts what was seen into an object. False where it was known already.
+/// Whether an object is known as it was in this version already, as it is from the answer to what Nave itself wrote. What
+/// is known is not looked at again, which costs more than anything else that is done with a sight.
+fn is_known(object: &mut Object, version: Version) -> bool {
+    match &mut object.live {
+        Live::Present(seen) if version.is_covered_by(seen.version) && seen.owned.is_some() => {
+            seen.evidence_at = Instant::now();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Puts what was seen into an object. False where nothing follows from it.
 pub(super) fn note_present(
     object: &mut Object,
     application: &ApplicationKey,
@@ -288,13 +306,6 @@ pub(super) fn note_present(
     wall_now: Timestamp,
 ) -> bool {
     let identity = observation.identity;
-    if let Live::Present(seen) = &mut object.live
-        && identity.version.is_covered_by(seen.version)
-        && seen.owned.is_some()
-    {
-        seen.evidence_at = now;
-        return false;
-    }
     let Some(entry) = &mut object.entry else { return false };
     if object.role == Role::Look {
         return true;

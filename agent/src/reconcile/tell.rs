@@ -36,6 +36,22 @@ impl Reconciler {
         self.wakes.add(at, Wake::Tell(key.clone()));
     }
 
+    /// Notes that a pass of an application is over, which is told at once: somebody may wait for it.
+    pub(super) fn tell_end_of_pass(&mut self, key: &ApplicationKey) {
+        let Some(application) = self.applications.get_mut(key) else { return };
+        application.telling.dirty = true;
+        self.wakes.add(Instant::now(), Wake::Tell(key.clone()));
+    }
+
+    /// Tells how an application is, if there is something new to tell: it may have been told meanwhile.
+    pub(super) fn publish_if_due(&mut self, key: &ApplicationKey, now: Instant) {
+        let Some(application) = self.applications.get(key) else { return };
+        let telling = &application.telling;
+        if telling.dirty || telling.refresh_at.is_some_and(|at| at <= now) {
+            self.publish(key, now);
+        }
+    }
+
     /// Tells how an application is.
     pub(super) fn publish(&mut self, key: &ApplicationKey, now: Instant) {
         let blind = self.blind_kinds(key);

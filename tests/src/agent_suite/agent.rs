@@ -95,12 +95,27 @@ impl TestAgent {
     }
 
     fn start_told(cluster: &TestCluster, told: BTreeMap<ApplicationKey, Arc<Work>>, counter: u64) -> Self {
+        // Digests are recorded when the agent stops, or after an hour: no case is to depend on when.
+        let config = Config { record_interval: Duration::from_secs(3600), ..Config::default() };
+        Self::start_with(cluster, told, counter, config)
+    }
+
+    /// Starts one that knows nothing and works as `config` says.
+    #[must_use]
+    pub fn start_as(cluster: &TestCluster, config: Config) -> Self {
+        Self::start_with(cluster, BTreeMap::new(), 0, config)
+    }
+
+    fn start_with(
+        cluster: &TestCluster,
+        told: BTreeMap<ApplicationKey, Arc<Work>>,
+        counter: u64,
+        config: Config,
+    ) -> Self {
         let (client, requests) = cluster.counted_client();
         let (work, receiver) = watch::channel(Arc::new(told.clone()));
         let reports = Reports::new();
         let shutdown = CancellationToken::new();
-        // Digests are recorded when the agent stops, or after an hour: no case is to depend on when.
-        let config = Config { record_interval: Duration::from_secs(3600), ..Config::default() };
         let task = tokio::spawn(reconcile::run(client, receiver, reports.clone(), config, shutdown.clone()));
         Self { work, told, counter, reports, requests, shutdown, task }
     }

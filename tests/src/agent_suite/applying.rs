@@ -1,5 +1,8 @@
 //! Applying: what is wanted is there, and nothing is written that needs not be.
 
+use std::time::Duration;
+
+use nave_agent::reconcile::Config;
 use nave_common::health::Health;
 use nave_common::status::SyncState;
 use serde_json::{Value, json};
@@ -145,6 +148,19 @@ pub async fn one_change_is_one_write(cluster: &TestCluster) {
     assert_eq!(cluster.get(&objects[17]).await.expect("it is there")["data"]["key"], "b");
     settle(&agent).await;
     assert_eq!(agent.requests.count("write"), 1, "{:#?}", agent.requests.take());
+    agent.stop().await;
+}
+
+/// However rarely an application is reported, that a pass is over is reported at once.
+pub async fn end_of_a_pass_is_told_at_once(cluster: &TestCluster) {
+    let rarely = Config { status_interval: Duration::from_secs(3600), ..Config::default() };
+    let mut agent = TestAgent::start_as(cluster, rarely);
+    let namespace = cluster.namespace("told").await;
+    let name = cluster.name("told");
+    let key = agent.tell(&name, &Wish::new(vec![config_map(&namespace, "a", "a")]));
+    agent.wait_synced(&key).await;
+    let key = agent.tell(&name, &Wish::new(vec![config_map(&namespace, "a", "b")]));
+    agent.wait_synced(&key).await;
     agent.stop().await;
 }
 

@@ -43,7 +43,7 @@ pub async fn run_all(cluster: &TestCluster) {
     }
     cases! {
         applying: everything_is_applied_and_labelled, custom_resources_come_with_their_definition,
-            a_pass_in_which_nothing_changed_writes_nothing, one_change_is_one_write,
+            a_pass_in_which_nothing_changed_writes_nothing, one_change_is_one_write, end_of_a_pass_is_told_at_once,
             one_failing_object_stops_no_other, unknown_kind_is_reported_and_applied_once_it_is_known,
             older_generation_is_refused, absence_changes_nothing, suspended_work_is_not_written;
         drift: changed_values_are_put_back, taken_fields_are_taken_back, deleted_objects_are_made_again,
@@ -53,6 +53,7 @@ pub async fn run_all(cluster: &TestCluster) {
             deleted_namespace_comes_back, deleted_definition_comes_back, replaced_object_is_not_overwritten;
         pruning: what_is_no_longer_wanted_is_deleted, protected_objects_stay, pruning_can_be_turned_off,
             nothing_wanted_deletes_nothing, namespace_that_holds_others_stays,
+            namespace_goes_soon_after_what_it_held,
             removal_takes_everything_and_nothing_else, object_moves_between_applications,
             two_claims_are_refused_with_both_names, shared_namespace_is_no_conflict,
             failing_application_prunes_nothing;

@@ -1,5 +1,7 @@
 //! Pruning: what is no longer wanted goes, and nothing else does.
 
+use std::time::{Duration, Instant};
+
 use nave_common::application::Adopt;
 use nave_common::health::Health;
 use nave_common::status::SyncState;
@@ -112,6 +114,36 @@ pub async fn namespace_that_holds_others_stays(cluster: &TestCluster) {
     let live = cluster.get(&home).await.expect("the namespace stays");
     assert_eq!(live["metadata"]["deletionTimestamp"], Value::Null);
     assert_eq!(live["metadata"]["labels"]["nave.dev/application"], Value::Null, "it is let go of");
+    agent.stop().await;
+}
+
+/// A namespace waits for what is on its way out of it, and goes soon after that is gone.
+pub async fn namespace_goes_soon_after_what_it_held(cluster: &TestCluster) {
+    let mut agent = TestAgent::start(cluster);
+    let namespace = cluster.name("lingering");
+    let home = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+    let name = cluster.name("lingering");
+    let key = agent.tell(&name, &Wish::new(vec![home.clone(), config_map(&namespace, "a", "a")]));
+    agent.wait_synced(&key).await;
+    let mut guest = config_map(&namespace, "guest", "theirs");
+    guest["metadata"]["finalizers"] = json!(["example.com/wait"]);
+    cluster.create(&guest, "someone").await;
+    cluster.delete(&guest).await;
+    agent.tell_removal(&key);
+    agent
+        .wait(&key, "waiting for the guest", |status| {
+            status.objects.iter().any(|object| object.reason.contains("waits until ConfigMap guest is gone"))
+        })
+        .await;
+    cluster.edit(&guest, "someone", json!({"metadata": {"finalizers": null}})).await;
+    let free_at = Instant::now();
+    // How long it goes then is the cluster's: Kubernetes lets every namespace be for 5 s first.
+    let is_going = |live: &Value| live.is_null() || !live["metadata"]["deletionTimestamp"].is_null();
+    cluster.wait(&home, "to be deleted", is_going).await;
+    let took = free_at.elapsed();
+    assert!(took < Duration::from_secs(4), "it was noticed after {took:?}");
+    agent.wait(&key, "removed", |status| status.removed).await;
+    assert_eq!(cluster.get(&home).await, None);
     agent.stop().await;
 }
 
