@@ -275,3 +275,21 @@ impl Application {
         self.objects.values().filter(followed).map(|object| Arc::clone(&object.resource)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A write failed while another change noted that it could wait for an hour; the first waited as long.
+    #[test]
+    fn record_is_due_as_early_as_anything_in_it() {
+        let (now, hour) = (Instant::now(), Duration::from_secs(3600));
+        let mut record = Record::default();
+        assert!(record.touch(now + hour));
+        assert!(record.touch(now), "earlier");
+        assert!(!record.touch(now + hour), "later is no news");
+        assert_eq!(record.due_at, Some(now));
+    }
+}

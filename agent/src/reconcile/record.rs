@@ -71,7 +71,8 @@ impl Reconciler {
         let pause = pause::short(record.failures, rand::random());
         let at = Instant::now() + error.retry_after().unwrap_or_default().max(pause);
         record.retry_at = Some(at);
-        record.due_at.get_or_insert(at);
+        // What was to be written now is late already, however long what came meanwhile may wait.
+        record.touch(at);
         self.wakes.add(at, Wake::Record(key.clone()));
     }
 
