@@ -13,8 +13,29 @@ use serde_json::Value;
 /// What the README promises.
 const RUN_TIME: Duration = Duration::from_secs(60);
 
-const STEPS: [&str; 10] =
-    ["hub", "clusters", "join", "deploy", "healthy", "change", "drift", "hub-stopped", "hub-back", "removed"];
+const STEPS: [&str; 13] = [
+    "hub",
+    "clusters",
+    "join",
+    "deploy",
+    "healthy",
+    "change",
+    "drift",
+    "hub-stopped",
+    "hub-back",
+    "movers",
+    "region-lost",
+    "region-back",
+    "removed",
+];
+
+/// Who moved, how, and in which direction.
+const MOVES: [(&str, &str, &str); 4] = [
+    ("default/prices", "Overlap", "failover"),
+    ("default/ledger", "Exclusive", "failover"),
+    ("default/prices", "Overlap", "failback"),
+    ("default/ledger", "Exclusive", "failback"),
+];
 
 async fn ends_well(arguments: &[OsString]) -> anyhow::Result<()> {
     let mut command = tokio::process::Command::new(binary("nave")?);
@@ -27,6 +48,18 @@ async fn ends_well(arguments: &[OsString]) -> anyhow::Result<()> {
     let names: Vec<&str> =
         report["steps"].as_array().into_iter().flatten().filter_map(|step| step["name"].as_str()).collect();
     ensure!(names == STEPS, "{names:?}");
+    let moves = report["moves"].as_array().context("the report has no moves")?;
+    for (it, (application, mode, direction)) in moves.iter().zip(MOVES) {
+        ensure!(
+            it["application"] == application && it["mode"] == mode && it["direction"] == direction,
+            "{moves:#?}"
+        );
+        // Each step of a failover has its time, in order.
+        let times = ["detect", "decide", "apply", "healthy"].map(|step| it[step].as_f64());
+        ensure!(times.iter().all(Option::is_some) && times.is_sorted(), "{it:#}");
+        ensure!(it["fence"].is_number() == (mode == "Exclusive"), "{it:#}");
+    }
+    ensure!(moves.len() == MOVES.len(), "{moves:#?}");
     ensure!(
         report["ms"].as_f64().is_some_and(|ms| ms < RUN_TIME.as_secs_f64() * 1e3),
         "it took {} ms",

@@ -12,6 +12,7 @@ use nave_common::token::TokenText;
 use nave_hub::{Config, Hub};
 use nave_proto::v1;
 
+use super::relay::Relay;
 use crate::client::{self, Fleet as Client};
 
 /// The simulated clusters: a name and a region each.
@@ -26,6 +27,8 @@ pub(crate) struct Spoke {
     pub(crate) region: String,
     pub(crate) client: kube::Client,
     agent: Option<Agent>,
+    /// Its line to the hub.
+    line: Option<Relay>,
     /// Keeps the simulated cluster up; real ones run by themselves.
     simulated: Option<nave_sim::Cluster>,
 }
@@ -101,7 +104,7 @@ impl Fleet {
 
     fn add(&mut self, name: &str, region: &str, client: kube::Client, simulated: Option<nave_sim::Cluster>) {
         let (name, region) = (name.to_owned(), region.to_owned());
-        self.spokes.push(Spoke { name, region, client, agent: None, simulated });
+        self.spokes.push(Spoke { name, region, client, agent: None, line: None, simulated });
     }
 
     /// Enrols every cluster with a token made for it, and starts its agent.
@@ -114,11 +117,15 @@ impl Fleet {
                 .map(|(k, v)| (k.into(), v.into()))
                 .into();
             let uid = nave_agent::start::cluster_uid(&spoke.client).await?;
-            let identity =
+            let mut identity =
                 nave_agent::identity::enroll(&TokenText::parse(&text)?, spoke.name.parse()?, labels, uid)
                     .await?;
             let data_dir = self.folder.join("agents").join(&spoke.name);
             identity.save(&data_dir)?;
+            // A line of its own to the hub, so that the region can be cut off.
+            let line = Relay::start(self.config.listen).await?;
+            identity.addresses = vec![line.address().to_string()];
+            spoke.line = Some(line);
             let options = Options {
                 dial: Arc::new(Credentials::of(&identity)),
                 identity,
@@ -128,6 +135,33 @@ impl Fleet {
             spoke.agent = Some(Agent::start(spoke.client.clone(), options)?);
         }
         Ok(())
+    }
+
+    /// How long a cluster counts as alive since it was last heard.
+    pub(crate) fn liveness_lease(&self) -> Duration {
+        self.config.liveness_lease
+    }
+
+    /// Cuts the lines between a region and the hub.
+    pub(crate) fn cut_off(&self, region: &str) {
+        self.lines(|name| name == region).for_each(Relay::cut);
+    }
+
+    /// Lets a region reach the hub again.
+    pub(crate) fn reconnect(&self, region: &str) {
+        self.lines(|name| name == region).for_each(Relay::mend);
+    }
+
+    /// Lets every region reach the hub again.
+    pub(crate) fn reconnect_all(&self) {
+        self.lines(|_| true).for_each(Relay::mend);
+    }
+
+    fn lines(&self, is_meant: impl Fn(&str) -> bool) -> impl Iterator<Item = &Relay> {
+        self.spokes
+            .iter()
+            .filter(move |spoke| is_meant(&spoke.region))
+            .filter_map(|spoke| spoke.line.as_ref())
     }
 
     /// Stops everything: agents first, so that none reports a lost hub.

@@ -6,9 +6,12 @@
 
 mod display;
 mod fleet;
+mod region;
+mod relay;
 mod report;
 mod shop;
 mod steps;
+mod storage;
 mod target;
 
 use std::path::PathBuf;
@@ -64,6 +67,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         deletable: Target::deletable(&bundle, &namespace),
         application,
         bundle,
+        movers: region::Movers::default(),
         display: Display::new(Shows::of(options.quiet, options.json)),
     };
     let started = Instant::now();
@@ -100,11 +104,18 @@ async fn steps(demo: &mut Demo, options: &Options, stop: &Stop) -> Report {
     step!("drift", demo.drift());
     step!("hub-stopped", demo.hub_stopped());
     step!("hub-back", demo.hub_back());
+    if demo.fleet.spokes.len() > 2 {
+        step!("movers", demo.movers());
+        step!("region-lost", demo.region_lost());
+        step!("region-back", demo.region_back());
+    }
     let deployed = report.steps.iter().any(|step| step.name == "deploy");
     if deployed && (!options.hold || !report.ok) {
         // After a failure too: nothing of a demo stays in real clusters.
         remove(demo, &mut report).await;
     }
+    report.liveness_lease_ms = millis(demo.fleet.liveness_lease());
+    report.moves = std::mem::take(&mut demo.movers.moves);
     report.clusters = demo.fleet.spokes.iter().map(|spoke| spoke.name.clone()).collect();
     report
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::region::MoveReport;
 use crate::exit::told;
 
 /// The outcome of a whole demo.
@@ -17,6 +18,10 @@ pub(crate) struct Report {
     pub(crate) clusters: Vec<String>,
     /// The steps, in order.
     pub(crate) steps: Vec<Step>,
+    /// How long a cluster counted as alive since it was last heard, in milliseconds.
+    pub(crate) liveness_lease_ms: f64,
+    /// How applications moved when a region was lost, and came home.
+    pub(crate) moves: Vec<MoveReport>,
 }
 
 /// The outcome of one step.
@@ -34,7 +39,7 @@ pub(crate) struct Step {
 
 impl Report {
     pub(crate) fn new(clusters: Vec<String>) -> Self {
-        Self { ok: true, ms: 0.0, clusters, steps: Vec::new() }
+        Self { ok: true, ms: 0.0, clusters, steps: Vec::new(), liveness_lease_ms: 0.0, moves: Vec::new() }
     }
 
     pub(crate) fn add(

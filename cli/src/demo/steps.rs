@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use futures::future::try_join_all;
 use nave_common::application::Application;
+use nave_common::assignment::Desired;
 use nave_common::bundle::Bundle;
 use nave_common::health::Health;
 use nave_common::status::{AssignmentView, Liveness, SyncState};
@@ -13,6 +14,7 @@ use nave_proto::v1;
 
 use super::display::Display;
 use super::fleet::Fleet;
+use super::region::Movers;
 use super::report::{millis, shown};
 use super::target::Target;
 use crate::client::Fleet as Client;
@@ -29,6 +31,7 @@ pub(crate) struct Demo {
     pub(crate) bundle: Bundle,
     pub(crate) target: Target,
     pub(crate) deletable: Option<Target>,
+    pub(crate) movers: Movers,
     pub(crate) display: Display,
 }
 
@@ -173,31 +176,36 @@ impl Demo {
             until("the hub is up again", async || self.fleet.start_hub().await.map(|()| true)).await?;
         }
         let mut client = self.fleet.client().await?;
-        let request = v1::DeleteApplicationRequest {
-            application: Some(self.application.key().into()),
-            ..Default::default()
-        };
-        match client.delete_application(request).await {
-            // It had not got as far as the hub.
-            Err(status) if status.code() == tonic::Code::NotFound => {}
-            outcome => drop(outcome?),
-        }
-        let key = self.application.key();
-        until("the application is gone", async || {
-            let request = v1::GetApplicationRequest { application: Some(key.clone().into()) };
-            match client.get_application(request).await {
-                Err(status) if status.code() == tonic::Code::NotFound => Ok(true),
-                Err(status) => Err(status.into()),
-                Ok(_) => Ok(false),
+        // What a lost region has is removed there, too.
+        self.fleet.reconnect_all();
+        let movers = self.movers.applications().iter().map(Application::key);
+        let keys: Vec<_> = movers.chain([self.application.key()]).collect();
+        for key in &keys {
+            let request =
+                v1::DeleteApplicationRequest { application: Some(key.clone().into()), ..Default::default() };
+            match client.delete_application(request).await {
+                // It had not got as far as the hub.
+                Err(status) if status.code() == tonic::Code::NotFound => {}
+                outcome => drop(outcome?),
             }
-        })
-        .await?;
+        }
+        for key in keys {
+            until("the application is gone", async || {
+                let request = v1::GetApplicationRequest { application: Some(key.clone().into()) };
+                match client.get_application(request).await {
+                    Err(status) if status.code() == tonic::Code::NotFound => Ok(true),
+                    Err(status) => Err(status.into()),
+                    Ok(_) => Ok(false),
+                }
+            })
+            .await?;
+        }
         for spoke in &self.fleet.spokes {
             if self.target.uid(&spoke.client).await.ok().flatten().is_some() {
                 bail!("{} is still there in {}", self.target.shown(), spoke.name);
             }
         }
-        Ok("the application is deleted, and everything of it is gone from every cluster".into())
+        Ok("everything is deleted, and gone from every cluster".into())
     }
 
     async fn apply(&self, client: &mut Client) -> anyhow::Result<()> {
@@ -239,7 +247,10 @@ impl Demo {
 }
 
 /// Looks again and again until `done` or the step's time is over.
-async fn until(what: &str, mut done: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub(super) async fn until(
+    what: &str,
+    mut done: impl AsyncFnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     let deadline = Instant::now() + STEP_TIMEOUT;
     loop {
         let last = match done().await {
@@ -265,18 +276,26 @@ async fn alive(client: &mut Client) -> anyhow::Result<usize> {
     Ok(clusters.iter().filter(is_alive).count())
 }
 
-async fn assignments(client: &mut Client, application: &Application) -> anyhow::Result<Vec<AssignmentView>> {
+pub(super) async fn assignments(
+    client: &mut Client,
+    application: &Application,
+) -> anyhow::Result<Vec<AssignmentView>> {
     let request =
         v1::ListAssignmentsRequest { application: Some(application.key().into()), ..Default::default() };
     let wire = client.list_assignments(request).await?.into_inner().assignments;
     wire.into_iter().map(|view| AssignmentView::try_from(view).map_err(Into::into)).collect()
 }
 
-fn is_synced(view: &AssignmentView) -> bool {
+pub(super) fn is_synced(view: &AssignmentView) -> bool {
     view.liveness == Liveness::Alive
         && view.status.as_ref().is_some_and(|status| {
             status.sync == SyncState::Synced && status.generation == view.assignment.generation
         })
+}
+
+/// Whether the cluster is told to run it.
+pub(super) fn is_active(view: &AssignmentView) -> bool {
+    matches!(&view.assignment.desired, Desired::Run(run) if run.activity.is_active())
 }
 
 /// What stands in the way, for the report of a step that failed.
