@@ -44,6 +44,7 @@ mod patch;
 mod quantity;
 mod random;
 mod read;
+pub mod relay;
 mod request;
 mod reviews;
 mod scale;

@@ -11,8 +11,8 @@ use nave_common::metadata::Labels;
 use nave_common::token::TokenText;
 use nave_hub::{Config, Hub};
 use nave_proto::v1;
+use nave_sim::relay::Relay;
 
-use super::relay::Relay;
 use crate::client::{self, Fleet as Client};
 
 /// The simulated clusters: a name and a region each.
@@ -123,7 +123,7 @@ impl Fleet {
             let data_dir = self.folder.join("agents").join(&spoke.name);
             identity.save(&data_dir)?;
             // A line of its own to the hub, so that the region can be cut off.
-            let line = Relay::start(self.config.listen).await?;
+            let line = Relay::start(self.config.listen).await.context("no line to the hub")?;
             identity.addresses = vec![line.address().to_string()];
             spoke.line = Some(line);
             let options = Options {

@@ -7,7 +7,6 @@
 mod display;
 mod fleet;
 mod region;
-mod relay;
 mod report;
 mod shop;
 mod steps;

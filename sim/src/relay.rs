@@ -1,8 +1,8 @@
-//! A line between an agent and the hub that can be cut as a region is: nothing comes through any more, and nobody is told.
+//! A network line that can be cut as a region is: nothing comes through any more, and nobody is told. An agent that dials a
+//! hub through one can be lost and found again.
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -10,34 +10,38 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// A line that can be cut. It ends when it is dropped.
 #[derive(Debug)]
-pub(super) struct Relay {
+pub struct Relay {
     address: SocketAddr,
     is_cut: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Relay {
-    /// A line to `hub` that listens on an address of its own.
-    pub(super) async fn start(hub: SocketAddr) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for an agent")?;
+    /// A line to `far` that listens on an address of its own.
+    ///
+    /// # Errors
+    /// Where the system has no address left.
+    pub async fn start(far: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (is_cut, watched) = watch::channel(false);
-        let task = tokio::spawn(serve(listener, hub, watched));
+        let task = tokio::spawn(serve(listener, far, watched));
         Ok(Self { address, is_cut, task })
     }
 
-    /// Where the agent dials.
-    pub(super) fn address(&self) -> SocketAddr {
+    /// Where to dial.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Cuts the line: what is connected falls silent, and what dials anew gets no answer.
-    pub(super) fn cut(&self) {
+    pub fn cut(&self) {
         self.is_cut.send_replace(true);
     }
 
     /// Lets everything through again.
-    pub(super) fn mend(&self) {
+    pub fn mend(&self) {
         self.is_cut.send_replace(false);
     }
 }
@@ -48,13 +52,13 @@ impl Drop for Relay {
     }
 }
 
-async fn serve(listener: TcpListener, hub: SocketAddr, is_cut: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, far: SocketAddr, is_cut: watch::Receiver<bool>) {
     // Dropped, and so ended, with the line.
     let mut lines = JoinSet::new();
     loop {
         tokio::select! {
-            Ok((agent, _)) = listener.accept() => {
-                lines.spawn(carry(agent, hub, is_cut.clone()));
+            Ok((near, _)) = listener.accept() => {
+                lines.spawn(carry(near, far, is_cut.clone()));
             }
             Some(_) = lines.join_next() => {}
         }
@@ -62,12 +66,12 @@ async fn serve(listener: TcpListener, hub: SocketAddr, is_cut: watch::Receiver<b
 }
 
 /// Carries bytes both ways until the line is cut; then holds the sockets, in silence, until it is mended.
-async fn carry(mut agent: TcpStream, hub: SocketAddr, mut is_cut: watch::Receiver<bool>) {
+async fn carry(mut near: TcpStream, far: SocketAddr, mut is_cut: watch::Receiver<bool>) {
     let through = async {
-        let mut onward = TcpStream::connect(hub).await?;
-        agent.set_nodelay(true)?;
+        let mut onward = TcpStream::connect(far).await?;
+        near.set_nodelay(true)?;
         onward.set_nodelay(true)?;
-        copy_bidirectional(&mut agent, &mut onward).await
+        copy_bidirectional(&mut near, &mut onward).await
     };
     let cut = async { is_cut.wait_for(|cut| *cut).await.map(|_| ()) };
     tokio::select! {
