@@ -193,6 +193,12 @@ impl Cluster {
         self.shared.state().stored_writes()
     }
 
+    /// The newest resource version: whoever looks twice can tell whether anything changed.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.shared.state().revision()
+    }
+
     /// Forgets the history of changes: running watches go on, older resource versions are answered with 410.
     pub fn forget_history(&self) {
         let revision = {

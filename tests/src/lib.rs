@@ -7,3 +7,4 @@ pub mod deep;
 pub mod kube;
 pub mod processes;
 pub mod store_conformance;
+pub mod world;

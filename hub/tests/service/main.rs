@@ -4,7 +4,6 @@
 
 mod agent;
 mod applications;
-mod backup;
 mod bundles;
 mod changes;
 mod enrolment;

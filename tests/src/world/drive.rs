@@ -1,0 +1,286 @@
+//! The course of a world: it comes up, faults strike, they end, it comes to rest; and it is looked at all the while.
+
+use nave_common::assignment::{Activity, Desired};
+use nave_common::failover::Fence;
+use nave_common::name::ApplicationKey;
+use rand::RngExt as _;
+
+use super::applications;
+use super::faults::{Fault, Kind};
+use super::hosts::HUB;
+use super::report::{Failure, Report};
+use super::{World, cluster_name};
+use crate::deep::invariants::{Happened, Observation, Running, Told};
+
+/// How often a world is looked at, in milliseconds.
+const LOOK_MS: u64 = 250;
+/// How long a world may take to come up, and to come to rest after the last fault, in milliseconds. After a restart the
+/// hub moves nothing for a minute, and flaps make failback wait.
+const REST_MS: u64 = 420_000;
+/// How long it has to stay as it should be, in milliseconds: longer than a liveness lease.
+const CALM_MS: u64 = 15_000;
+/// How long faults strike, in milliseconds.
+const STORM_MS: u64 = 300_000;
+/// How long a hub that has just started moves nothing, in milliseconds, and a little more.
+const WARM_UP_MS: u64 = 70_000;
+/// The most faults at once.
+const MAX_FAULTS: usize = 2;
+/// How much of what happened a failure shows.
+const MAX_TRACE: usize = 400;
+
+/// Runs the world of a seed to its end.
+///
+/// # Errors
+/// The promise that did not hold, or what did not come to rest.
+pub fn run(seed: u64) -> Result<Report, Box<Failure>> {
+    World::new(seed, applications::all()).run()
+}
+
+impl World<'_> {
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// The promise that did not hold, or what did not come to rest.
+    pub fn run(mut self) -> Result<Report, Box<Failure>> {
+        self.apply_all();
+        self.pass(WARM_UP_MS)?;
+        self.come_to_rest("everything is up")?;
+        self.storm()?;
+        while let Some(fault) = self.faults.pop() {
+            self.end(fault);
+        }
+        self.come_to_rest("the last fault is over")?;
+        self.report.worlds = 1;
+        self.report.virtual_ms = self.time.millis();
+        Ok(self.report)
+    }
+
+    /// Lets faults strike and end.
+    fn storm(&mut self) -> Result<(), Box<Failure>> {
+        let end_ms = self.time.millis() + STORM_MS;
+        let edit_ms = self.time.millis() + self.random.random_range(0..2 * STORM_MS);
+        // A hub that has just started moves nothing for a while: in half of all worlds it does not die.
+        let hub_dies = self.random.random_bool(0.5);
+        let mut next_ms = 0;
+        while self.time.millis() < end_ms {
+            let now = self.time.millis();
+            while let Some(place) = self.faults.iter().position(|fault| fault.until_ms <= now) {
+                let fault = self.faults.swap_remove(place);
+                self.end(fault);
+            }
+            if now >= next_ms {
+                next_ms = now + self.random.random_range(2_000..20_000);
+                let fault = Fault::draw(&mut self.random, self.spokes.len(), now);
+                if hub_dies || fault.kind != Kind::HubCrash {
+                    self.try_begin(fault);
+                }
+            }
+            if now >= edit_ms && !self.people.has_edited {
+                self.edit();
+            }
+            self.pass(LOOK_MS)?;
+        }
+        Ok(())
+    }
+
+    fn try_begin(&mut self, fault: Fault) {
+        let taken = self.faults.iter().flat_map(Fault::parts).any(|part| fault.parts().contains(&part));
+        if taken || self.faults.len() >= MAX_FAULTS {
+            return;
+        }
+        *self.report.faults.entry(fault.kind).or_default() += 1;
+        let seconds = (fault.until_ms - self.time.millis()) / 1000;
+        self.note(&format!("{:?} strikes {} for {seconds} s", fault.kind, self.spokes[fault.spoke].name));
+        self.strike(fault);
+        self.faults.push(fault);
+    }
+
+    fn end(&mut self, fault: Fault) {
+        self.note(&format!("{:?} of {} ends", fault.kind, self.spokes[fault.spoke].name));
+        self.heal(fault);
+        self.disturbed(fault);
+    }
+
+    fn disturbed(&mut self, fault: Fault) {
+        if let Some(spoke) = fault.disturbs() {
+            self.happened.push(Happened::Disturbed(cluster_name(spoke)));
+        }
+    }
+
+    /// Lets time go by until everything is as it should be, and stays so for a while.
+    fn come_to_rest(&mut self, since: &str) -> Result<(), Box<Failure>> {
+        let deadline_ms = self.time.millis() + REST_MS;
+        let mut rests_since = None;
+        loop {
+            let Some(problem) = self.unsettled() else {
+                let since_ms = *rests_since.get_or_insert(self.time.millis());
+                if self.time.millis() >= since_ms + CALM_MS {
+                    self.note("at rest");
+                    return Ok(());
+                }
+                self.pass(1000)?;
+                continue;
+            };
+            rests_since = None;
+            if self.time.millis() > deadline_ms {
+                let what =
+                    format!("convergence does not hold: {} s after {since}, {problem}", REST_MS / 1000);
+                return Err(self.failure(what));
+            }
+            self.pass(1000)?;
+        }
+    }
+
+    /// Lets time go by, looking now and then.
+    fn pass(&mut self, millis: u64) -> Result<(), Box<Failure>> {
+        let end_ms = self.time.millis() + millis;
+        while self.time.millis() < end_ms {
+            let look_ms = (self.time.millis() + LOOK_MS).min(end_ms);
+            while self.time.millis() < look_ms {
+                if let Err(error) = self.sim.step() {
+                    return Err(self.failure(format!("a host broke: {error}")));
+                }
+                self.time.set(self.sim.elapsed());
+            }
+            self.look()?;
+            self.attend();
+        }
+        Ok(())
+    }
+
+    /// Looks at everything, and checks every promise.
+    fn look(&mut self) -> Result<(), Box<Failure>> {
+        for (spoke, contents) in self.spokes.iter().zip(&mut self.contents) {
+            if let Some(cluster) = spoke.cluster.get() {
+                contents.look(cluster, &self.names);
+            }
+        }
+        self.durable.look(&self.hub.store);
+        for fault in self.faults.clone() {
+            self.disturbed(fault);
+        }
+        self.look_at_records();
+        self.look_for_deletes();
+        self.look_at_storage();
+        let observation = Observation {
+            at_ms: self.time.millis(),
+            running: self.running(),
+            told: self.told(),
+            is_hub_up: self.sim.is_host_running(HUB),
+            happened: std::mem::take(&mut self.happened),
+        };
+        match self.checker.observe(observation) {
+            Ok(()) => Ok(()),
+            Err(violation) => Err(self.failure(violation.to_string())),
+        }
+    }
+
+    fn look_at_records(&mut self) {
+        let mut news = Vec::new();
+        for state in self.durable.failovers.values() {
+            let grants = self.report.grants;
+            news.extend(self.tally.take(state, &mut self.report));
+            if let Some(grant) = state.grant.as_ref().filter(|_| self.report.grants > grants) {
+                let granted =
+                    Happened::Granted(state.application.clone(), grant.cluster.clone(), grant.epoch);
+                self.happened.push(granted);
+            }
+        }
+        for line in news {
+            self.note(&line);
+        }
+    }
+
+    /// Objects that an application asked for and that are no longer there.
+    fn look_for_deletes(&mut self) {
+        let mut gone = Vec::new();
+        self.objects.retain(|uid, (spoke, owner)| {
+            let is_there = self.contents[*spoke].objects.contains_key(uid);
+            if !is_there {
+                gone.push((*spoke, owner.clone()));
+            }
+            is_there
+        });
+        for (spoke, owner) in gone {
+            self.note(&format!("an object of {owner} in {} is gone", self.spokes[spoke].name));
+            self.happened.push(Happened::Deleted(key(&owner), cluster_name(spoke)));
+        }
+        for (spoke, contents) in self.contents.iter().enumerate() {
+            for (uid, (_, owner)) in &contents.objects {
+                if !self.objects.contains_key(uid) {
+                    self.objects.insert(uid.clone(), (spoke, owner.clone()));
+                }
+            }
+        }
+    }
+
+    /// Each pod that is up writes to the storage of its application, which refuses a token older than one it has seen.
+    fn look_at_storage(&mut self) {
+        let guarded = self.work.iter().filter(|work| work.fence == Some(Fence::Storage));
+        for work in guarded.map(|work| work.name).collect::<Vec<_>>() {
+            for (spoke, contents) in self.contents.iter().enumerate() {
+                for pod in contents.pods.iter().filter(|pod| pod.application == work && pod.is_ready) {
+                    let newest = self.storage.entry(work.to_owned()).or_default();
+                    let is_taken = pod.epoch >= *newest;
+                    *newest = pod.epoch.max(*newest);
+                    let wrote = Happened::Wrote(key(work), cluster_name(spoke), pod.epoch, is_taken);
+                    self.happened.push(wrote);
+                }
+            }
+        }
+    }
+
+    fn running(
+        &self,
+    ) -> std::collections::BTreeMap<(ApplicationKey, nave_common::name::ClusterName), Running> {
+        let mut running = std::collections::BTreeMap::new();
+        for (spoke, contents) in self.contents.iter().enumerate() {
+            for pod in &contents.pods {
+                let Some(work) = self.work.iter().find(|work| work.name == pod.application) else { continue };
+                // Under this fence the agent stops it with its lease, which nobody out here can see.
+                let until_ms = (work.fence == Some(Fence::Agent)).then_some(0);
+                let seen = running
+                    .entry((work.key(), cluster_name(spoke)))
+                    .or_insert(Running { epoch: pod.epoch, until_ms });
+                seen.epoch = seen.epoch.max(pod.epoch);
+            }
+        }
+        running
+    }
+
+    fn told(&self) -> std::collections::BTreeMap<(ApplicationKey, nave_common::name::ClusterName), Told> {
+        let told = |desired: &Desired| match desired {
+            Desired::Run(run) if run.activity == Activity::Active => {
+                Told::Active(run.exclusive.as_ref().map(|exclusive| exclusive.epoch))
+            }
+            Desired::Run(_) => Told::Parked,
+            Desired::Remove => Told::Removed,
+        };
+        self.durable.assignments.iter().map(|(place, one)| (place.clone(), told(&one.desired))).collect()
+    }
+
+    /// Remembers something that happened, for whoever has to find out why.
+    pub(super) fn note(&mut self, what: &str) {
+        let line = format!("{:>9} ms  {what}", self.time.millis());
+        if std::env::var_os("NAVE_FULL_TRACE").is_some() {
+            println!("{line}");
+        }
+        self.trace.push_back(line);
+        if self.trace.len() > MAX_TRACE {
+            self.trace.pop_front();
+        }
+    }
+
+    fn failure(&mut self, what: String) -> Box<Failure> {
+        Box::new(Failure {
+            seed: self.seed,
+            at_ms: self.time.millis(),
+            what,
+            trace: std::mem::take(&mut self.trace).into(),
+        })
+    }
+}
+
+fn key(name: &str) -> ApplicationKey {
+    name.parse().unwrap_or_else(|error| panic!("{name}: {error}"))
+}

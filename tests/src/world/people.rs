@@ -1,0 +1,106 @@
+//! The people of a world: they apply applications, edit one, approve what is proposed, and say that an old copy is dead
+//! once they have looked.
+
+use std::collections::BTreeMap;
+
+use nave_common::failover::state::{MovePhase, Order, OrderKind};
+use nave_common::name::ApplicationKey;
+use nave_common::time::Timestamp;
+use tokio::sync::mpsc;
+
+use super::hosts::Errand;
+use super::{SPOKES, World, cluster_name};
+use crate::deep::invariants::Happened;
+
+/// How long a person thinks about a proposed move.
+const APPROVAL_MS: u64 = 4000;
+/// How long an old copy may be in doubt before somebody looks.
+const DOUBT_MS: u64 = 45_000;
+/// The region that an edit takes an application out of.
+const LEFT_REGION: usize = 2;
+
+/// People, and what they have in mind.
+#[derive(Debug)]
+pub(super) struct People {
+    errands: mpsc::UnboundedSender<Errand>,
+    /// Since when they know of a move, and whether they have acted on it.
+    known: BTreeMap<(ApplicationKey, u64, MovePhase), (u64, bool)>,
+    /// Whether the application that runs everywhere was told to leave a region.
+    pub(super) has_edited: bool,
+}
+
+impl People {
+    pub(super) fn new(errands: mpsc::UnboundedSender<Errand>) -> Self {
+        Self { errands, known: BTreeMap::new(), has_edited: false }
+    }
+
+    fn send(&self, errand: Errand) {
+        // A person whose host is gone has no errands.
+        let _ = self.errands.send(errand);
+    }
+}
+
+impl World<'_> {
+    /// Applies every application.
+    pub(super) fn apply_all(&mut self) {
+        for work in &self.work {
+            self.happened.push(Happened::Ordered(work.key()));
+            self.people.send(Errand::Apply(Box::new((&work.application(&[])).into())));
+        }
+    }
+
+    /// Takes the application that runs everywhere out of one region.
+    pub(super) fn edit(&mut self) {
+        let Some(work) = self.work.iter().find(|work| work.count.is_none()) else { return };
+        let (key, stays) = (work.key(), work.application(&[SPOKES[0].1, SPOKES[1].1]));
+        self.people.send(Errand::Apply(Box::new((&stays).into())));
+        self.happened.push(Happened::Ordered(key.clone()));
+        self.happened.push(Happened::AskedAway(key.clone(), cluster_name(LEFT_REGION)));
+        self.people.has_edited = true;
+        self.note(&format!("a person takes {key} out of {}", SPOKES[LEFT_REGION].0));
+    }
+
+    /// Looks at what is under way, and orders what a person would.
+    pub(super) fn attend(&mut self) {
+        let now = self.time.millis();
+        let mut orders = Vec::new();
+        for (key, one) in self.durable.moves() {
+            let wait = match one.phase {
+                MovePhase::Proposed => APPROVAL_MS,
+                MovePhase::Fencing => DOUBT_MS,
+                _ => continue,
+            };
+            let (since, has_acted) =
+                self.people.known.entry((key.clone(), one.number, one.phase)).or_insert((now, false));
+            if *has_acted || now < *since + wait {
+                continue;
+            }
+            let what = match one.phase {
+                MovePhase::Proposed => OrderKind::Approve { number: one.number },
+                _ => {
+                    let spoke = SPOKES.iter().position(|(name, _)| *name == one.from.as_str());
+                    let is_running = spoke.is_none_or(|spoke| {
+                        self.contents[spoke].pods.iter().any(|pod| pod.application == key.name.as_str())
+                    });
+                    let grant = self.durable.failovers.get(key).and_then(|state| state.grant.as_ref());
+                    match grant.filter(|grant| grant.cluster == one.from && !is_running) {
+                        Some(grant) => OrderKind::ConfirmFenced {
+                            cluster: one.from.clone(),
+                            epoch: grant.epoch,
+                            by_webhook: false,
+                        },
+                        None => continue,
+                    }
+                }
+            };
+            *has_acted = true;
+            orders.push((key.clone(), what));
+        }
+        for (key, what) in orders {
+            self.note(&format!("a person orders of {key}: {what:?}"));
+            self.happened.push(Happened::Ordered(key.clone()));
+            let order = Order { what, by: String::new(), at: Timestamp::EPOCH, change_id: String::new() };
+            self.people.send(Errand::Order(key, Box::new(order)));
+        }
+    }
+}

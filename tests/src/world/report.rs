@@ -1,0 +1,152 @@
+//! What a world tells of itself: how much happened in it, and what went wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use nave_common::failover::state::{Cause, FailoverState, Fenced, MovePhase};
+use nave_common::name::ApplicationKey;
+
+use super::faults::{Counts, KINDS};
+
+/// How much happened.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Worlds that were run to their end.
+    pub worlds: u64,
+    /// Faults, by kind.
+    pub faults: Counts,
+    /// Moves that a fault caused and that were done.
+    pub failovers: u64,
+    /// Old copies that were known to be dead before another was let in, by how.
+    pub fences: BTreeMap<String, u64>,
+    /// Moves home that were done.
+    pub failbacks: u64,
+    /// Exclusive leases granted.
+    pub grants: u64,
+    /// Virtual time, in milliseconds.
+    pub virtual_ms: u64,
+}
+
+impl Report {
+    /// Takes in what another world tells.
+    pub fn add(&mut self, other: &Self) {
+        self.worlds += other.worlds;
+        for (kind, count) in &other.faults {
+            *self.faults.entry(*kind).or_default() += count;
+        }
+        for (how, count) in &other.fences {
+            *self.fences.entry(how.clone()).or_default() += count;
+        }
+        self.failovers += other.failovers;
+        self.failbacks += other.failbacks;
+        self.grants += other.grants;
+        self.virtual_ms += other.virtual_ms;
+    }
+
+    /// What did not happen even once, though it is what a world is for; empty where all of it did.
+    #[must_use]
+    pub fn idle(&self) -> Vec<String> {
+        let unseen = KINDS.iter().filter(|(kind, _)| !self.faults.contains_key(kind));
+        unseen.map(|(kind, _)| format!("no fault {kind:?}")).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: u64 = self.faults.values().sum();
+        writeln!(
+            f,
+            "{} worlds, {} s of virtual time, {faults} faults:",
+            self.worlds,
+            self.virtual_ms / 1000
+        )?;
+        for (kind, count) in &self.faults {
+            writeln!(f, "  {count:>5} {kind:?}")?;
+        }
+        writeln!(
+            f,
+            "{} failovers, {} failbacks, {} grants; fences:",
+            self.failovers, self.failbacks, self.grants
+        )?;
+        for (how, count) in &self.fences {
+            writeln!(f, "  {count:>5} {how}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Counts moves, grants and fences as they come up in the hub's records.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    moves: BTreeSet<(ApplicationKey, u64)>,
+    begun: BTreeSet<(ApplicationKey, u64)>,
+    grants: BTreeSet<(ApplicationKey, u64)>,
+    fences: BTreeSet<(ApplicationKey, u64)>,
+}
+
+impl Tally {
+    /// Takes in a record, and returns what is new in it, in words.
+    pub(super) fn take(&mut self, state: &FailoverState, report: &mut Report) -> Vec<String> {
+        let key = &state.application;
+        let mut news = Vec::new();
+        for one in state.moves.iter().chain(&state.history) {
+            let id = (key.clone(), one.number);
+            let to = one.to.as_ref().map_or("nowhere yet", |to| to.as_str());
+            if self.begun.insert(id.clone()) {
+                news.push(format!(
+                    "{key}: move {} from {} to {to} ({}) {}",
+                    one.number, one.from, one.cause, one.phase
+                ));
+            }
+            if one.phase.is_over() && self.moves.insert(id) {
+                news.push(format!("{key}: move {} to {to} is {}: {}", one.number, one.phase, one.reason));
+                match one.phase {
+                    MovePhase::Done if one.cause == Cause::Failback => report.failbacks += 1,
+                    MovePhase::Done if !one.cause.is_planned() => report.failovers += 1,
+                    _ => {}
+                }
+            }
+        }
+        if let Some(grant) = &state.grant {
+            let id = (key.clone(), grant.epoch.number());
+            if self.grants.insert(id.clone()) {
+                report.grants += 1;
+                news.push(format!("{key}: granted to {} with {}", grant.cluster, grant.epoch));
+            }
+            if let Some(fenced) = grant.release.as_ref().and_then(|release| release.fenced.as_ref())
+                && self.fences.insert(id)
+            {
+                let how = match fenced {
+                    Fenced::Person(_) => "Person".to_owned(),
+                    other => format!("{other:?}"),
+                };
+                news.push(format!("{key}: {} is fenced: {how}", grant.cluster));
+                *report.fences.entry(how).or_default() += 1;
+            }
+        }
+        news
+    }
+}
+
+/// A world that went wrong.
+#[derive(Debug)]
+pub struct Failure {
+    /// Its seed.
+    pub seed: u64,
+    /// When, in milliseconds since it began.
+    pub at_ms: u64,
+    /// What is wrong.
+    pub what: String,
+    /// What happened before, oldest first.
+    pub trace: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {} after {} ms: {}", self.seed, self.at_ms, self.what)?;
+        for line in &self.trace {
+            writeln!(f, "  {line}")?;
+        }
+        write!(f, "again: NAVE_SEED={} cargo test -p nave-tests --test simulation -- --nocapture", self.seed)
+    }
+}
