@@ -5,7 +5,7 @@
 
 #![expect(clippy::expect_used, reason = "a bench whose scene cannot be set up has nothing to measure")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,17 @@ use nave_common::assignment::{Assignment, Generation};
 use nave_common::bundle::Bundle;
 use nave_common::cluster::Cluster;
 use nave_common::digest::Digest;
+use nave_common::failover::state::FailoverState;
 use nave_common::metadata::Labels;
 use nave_common::resources::Resources;
 use nave_common::revision::Revision;
-use nave_common::time::Timestamp;
+use nave_common::time::{BootTime, Timestamp};
 use nave_hub::clock::SystemClock;
 use nave_hub::control::{BundleError, BundleSource, Control};
 use nave_hub::plan::assign::{self, Change, Inputs, Renderings, Told};
+use nave_hub::plan::failover::{self, Decision, Limits, Now};
 use nave_hub::plan::fleet::{Candidate, Fleet};
-use nave_hub::plan::placement::{Problem, place};
+use nave_hub::plan::placement::{Problem, Steer, place};
 use nave_hub::records::{ApplicationRecord, ClusterRecord, Record};
 use nave_hub::store::memory::MemoryStore;
 use nave_hub::store::{Store, Transaction};
@@ -58,7 +60,14 @@ fn main() {
         let key = scene.application.key();
         let placement = &scene.application.spec.placement;
         let requests = scene.revision.requests;
-        let report = place(&Problem { application: &key, placement, requests, current: &[], fleet: &fleet });
+        let report = place(&Problem {
+            application: &key,
+            placement,
+            requests,
+            current: &[],
+            fleet: &fleet,
+            steer: Steer::default(),
+        });
         assert_eq!(report.decisions.len(), CLUSTER_COUNT);
     });
     println!("one placement with all its words             {words:>10.1?}");
@@ -143,6 +152,24 @@ fn bundle() -> Bundle {
     Bundle::from_objects((0..10).map(object)).expect("a bundle")
 }
 
+/// How an application stands where nothing is wrong.
+fn stands(inputs: &Inputs<'_>) -> Decision {
+    let revision = inputs.revision;
+    failover::decide(&failover::Inputs {
+        application: inputs.application,
+        revision: revision.map(|revision| revision.number),
+        requests: revision.map(|revision| revision.requests).unwrap_or_default(),
+        told: inputs.told,
+        fleet: inputs.fleet,
+        state: &FailoverState::new(inputs.application.key()),
+        seen: &BTreeMap::new(),
+        lease_over_at: None,
+        limits: Limits::default(),
+        generation: Generation::default(),
+        now: Now { boot: BootTime::from_duration(Duration::ZERO), wall: Timestamp::EPOCH },
+    })
+}
+
 /// One application, planned again and again.
 struct Scene {
     application: Application,
@@ -180,7 +207,7 @@ impl Scene {
             removed: &removed,
             fleet,
         };
-        let draft = assign::draft(&inputs);
+        let draft = assign::draft(&inputs, &stands(&inputs));
         let renderings: Renderings =
             draft.wanted().map(|(key, _)| (key.clone(), Ok(key.override_))).collect();
         let plan = draft.finish(&inputs, &renderings);

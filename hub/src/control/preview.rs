@@ -6,7 +6,7 @@ use nave_common::resources::Resources;
 use nave_common::status::PlacementReport;
 
 use crate::plan::assign::running;
-use crate::plan::placement::{Problem, place};
+use crate::plan::placement::{Problem, Steer, place};
 use crate::world::State;
 
 /// Where `application` as given would run, starting from where it runs now, if each copy requested `requests`.
@@ -22,6 +22,7 @@ pub fn preview(state: &State, application: &Application, requests: Resources) ->
         requests,
         current: &current,
         fleet: state.fleet(),
+        steer: Steer { prefer: &application.spec.failover.prefer, ..Steer::default() },
     })
 }
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use nave_common::assignment::Run;
 use nave_common::bundle::Bundle;
 use nave_common::digest::Digest;
 use nave_common::name::ApplicationKey;
-use nave_common::overrides::Override;
-use nave_common::render::{Inputs, render};
+use nave_common::render::render;
 
 use super::snapshot::Job;
 use super::{BundleSource, Error};
@@ -51,18 +51,18 @@ impl Cache {
     /// The renderings that `wanted` names; what cannot be rendered is in it with why.
     pub(super) async fn get(
         &mut self,
-        wanted: BTreeMap<RenderKey, Override>,
+        wanted: BTreeMap<RenderKey, Run>,
         bundles: &dyn BundleSource,
     ) -> Result<Rendered, Error> {
         let mut rendered = Rendered::default();
         let renderings = &mut rendered.digests;
-        let mut missing: BTreeMap<Digest, Vec<(RenderKey, Override)>> = BTreeMap::new();
-        for (key, override_) in wanted {
+        let mut missing: BTreeMap<Digest, Vec<(RenderKey, Run)>> = BTreeMap::new();
+        for (key, run) in wanted {
             match self.0.get(&key) {
                 Some(digest) => {
                     renderings.insert(key, Ok(digest));
                 }
-                None => missing.entry(key.bundle).or_default().push((key, override_)),
+                None => missing.entry(key.bundle).or_default().push((key, run)),
             }
         }
         for (digest, wanted) in missing {
@@ -85,15 +85,10 @@ impl Cache {
 }
 
 /// Renders on a thread that may be busy for long: a bundle may hold thousands of objects.
-async fn render_all(bundle: Arc<Bundle>, wanted: Vec<(RenderKey, Override)>) -> Result<Renderings, Error> {
+async fn render_all(bundle: Arc<Bundle>, wanted: Vec<(RenderKey, Run)>) -> Result<Renderings, Error> {
     let work = move || {
-        let one = |(key, override_): (RenderKey, Override)| {
-            let inputs = Inputs {
-                namespace: key.namespace.as_ref(),
-                create_namespace: key.create_namespace,
-                ..Inputs::plain(&override_)
-            };
-            let digest = render(&bundle, inputs).map(|rendering| rendering.digest);
+        let one = |(key, run): (RenderKey, Run)| {
+            let digest = render(&bundle, key.inputs(&run)).map(|rendering| rendering.digest);
             (key, digest.map_err(|error| error.to_string()))
         };
         wanted.into_iter().map(one).collect()
@@ -103,11 +98,8 @@ async fn render_all(bundle: Arc<Bundle>, wanted: Vec<(RenderKey, Override)>) -> 
 
 /// The renderings that drafts want, each once.
 pub(super) fn distinct<'a>(
-    wanted: impl Iterator<Item = (&'a RenderKey, &'a Override)>,
-) -> BTreeMap<RenderKey, Override> {
+    wanted: impl Iterator<Item = (&'a RenderKey, &'a Run)>,
+) -> BTreeMap<RenderKey, Run> {
     let mut seen = BTreeSet::new();
-    wanted
-        .filter(|(key, _)| seen.insert(*key))
-        .map(|(key, override_)| (key.clone(), override_.clone()))
-        .collect()
+    wanted.filter(|(key, _)| seen.insert(*key)).map(|(key, run)| (key.clone(), run.clone())).collect()
 }

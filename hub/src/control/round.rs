@@ -136,7 +136,8 @@ fn draft_all(snapshot: Snapshot) -> Vec<(Job, Draft)> {
     let mut fleet = snapshot.fleet;
     let mut drafts = Vec::with_capacity(snapshot.jobs.len());
     for job in snapshot.jobs {
-        let draft = assign::draft(&job.inputs(&fleet));
+        let decision = job.decide(&fleet);
+        let draft = assign::draft(&job.inputs(&fleet), &decision);
         if let Some(revision) = &job.revision
             && revision.requests != nave_common::resources::Resources::default()
         {

@@ -1,14 +1,18 @@
 //! What is taken out of the world for one round of planning: shared pieces, so that the lock is held for moments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nave_common::application::Application;
 use nave_common::assignment::{Desired, Generation};
+use nave_common::failover::state::FailoverState;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::revision::Revision;
+use nave_common::time::{BootTime, Timestamp};
 
 use crate::plan::assign::{Inputs, Told};
+use crate::plan::failover::{self, Decision, Limits, Now};
 use crate::plan::fleet::Fleet;
 use crate::store::Sequence;
 use crate::world::{State, Stored};
@@ -85,6 +89,24 @@ impl Job {
             told,
             removed,
             key,
+        })
+    }
+
+    /// How it stands, by its placement alone.
+    pub(super) fn decide(&self, fleet: &Fleet) -> Decision {
+        let revision = self.revision.as_deref();
+        failover::decide(&failover::Inputs {
+            application: &self.application.value,
+            revision: revision.map(|revision| revision.number),
+            requests: revision.map(|revision| revision.requests).unwrap_or_default(),
+            told: &self.told,
+            fleet,
+            state: &FailoverState::new(self.key.clone()),
+            seen: &BTreeMap::new(),
+            lease_over_at: None,
+            limits: Limits::default(),
+            generation: Generation::default(),
+            now: Now { boot: BootTime::from_duration(Duration::ZERO), wall: Timestamp::EPOCH },
         })
     }
 

@@ -1,26 +1,28 @@
 //! Assignment: from an application and its placement to what each cluster is told.
 //!
-//! Two steps, since the second needs renderings that take I/O to get: [`draft`] decides the clusters and says which
-//! renderings are not known; [`Draft::finish`] compares what is wanted with what clusters are told already. What is told
+//! Two steps, since the second needs renderings that take I/O to get: [`draft`] turns what failover decided into what is
+//! told, and says which renderings are not known; [`Draft::finish`] compares what is wanted with what clusters are told already. What is told
 //! already is not told again, and where something cannot be rendered, what runs stays as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nave_common::application::{Application, ApplicationSpec};
-use nave_common::assignment::{Activity, Assignment, Desired, Run, SyncPolicy};
+use nave_common::assignment::{Activity, Assignment, Desired, ExclusiveTerms, Run, SyncPolicy};
 use nave_common::bundle::Bundle;
 use nave_common::cluster::Cluster;
 use nave_common::digest::Digest;
-use nave_common::name::{ClusterName, NamespaceName};
+use nave_common::failover::{Epoch, Exclusive};
+use nave_common::name::{ApplicationKey, ClusterName, NamespaceName};
 use nave_common::overrides::Override;
 use nave_common::render::{self, Rendering};
 use nave_common::revision::Revision;
 
 use super::bits::Bits;
+use super::failover::{Decision, Stand};
 use super::fleet::Fleet;
 use super::history;
-use super::placement::{self, Placed, Problem, Waits};
+use super::placement::Waits;
 
 /// The most names in one problem's text.
 const MAX_NAMES: usize = 5;
@@ -56,6 +58,46 @@ pub struct RenderKey {
     pub namespace: Option<NamespaceName>,
     /// Whether it is made.
     pub create_namespace: bool,
+    /// Whether anything runs.
+    pub activity: Activity,
+    /// The digest of the application's own rules of parking; `None` where nothing is parked by them.
+    pub park: Option<Digest>,
+    /// What the pods of Exclusive work are marked with.
+    pub exclusive: Option<(ApplicationKey, Epoch)>,
+}
+
+impl RenderKey {
+    fn of(application: &ApplicationKey, run: &Run) -> Self {
+        // Every rule has a JSON form.
+        let digest = |rules| Digest::of(&serde_json::to_vec(rules).unwrap_or_default());
+        let is_parked = !run.activity.is_active() && !run.park.is_empty();
+        Self {
+            bundle: run.bundle,
+            override_: run.override_.digest(),
+            namespace: run.namespace.clone(),
+            create_namespace: run.create_namespace,
+            activity: run.activity,
+            park: is_parked.then(|| digest(&run.park)),
+            exclusive: run.exclusive.map(|terms| (application.clone(), terms.epoch)),
+        }
+    }
+
+    /// What `run`, of which this is the key, is rendered with.
+    #[must_use]
+    pub fn inputs<'a>(&'a self, run: &'a Run) -> render::Inputs<'a> {
+        let mark = |(application, epoch): &'a (ApplicationKey, Epoch)| render::ExclusiveMark {
+            application,
+            epoch: *epoch,
+        };
+        render::Inputs {
+            override_: &run.override_,
+            namespace: run.namespace.as_ref(),
+            create_namespace: run.create_namespace,
+            activity: run.activity,
+            park: &run.park,
+            exclusive: self.exclusive.as_ref().map(mark),
+        }
+    }
 }
 
 /// The digests of renderings, or why there is none.
@@ -65,21 +107,24 @@ pub type Renderings = BTreeMap<RenderKey, Result<Digest, String>>;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Draft {
-    placed: Placed,
+    unplaced_count: u32,
+    problems: Vec<String>,
+    waits: Waits,
     groups: Vec<Group>,
 }
 
-/// Chosen clusters with the same changes.
+/// Chosen clusters that are told the same.
 #[derive(Debug, Clone)]
 struct Group {
-    override_: Override,
+    /// What they are told; the rendering is filled in where it is known, and suspension cluster by cluster.
+    run: Run,
     clusters: Vec<ClusterName>,
     rendering: Known,
 }
 
 #[derive(Debug, Clone)]
 enum Known {
-    Yes(Digest),
+    Yes,
     No(RenderKey),
 }
 
@@ -130,85 +175,84 @@ pub fn running(told: &Told) -> impl Iterator<Item = (&ClusterName, &Run)> {
     })
 }
 
-/// Decides the clusters, and what they have in common.
-pub fn draft(inputs: &Inputs<'_>) -> Draft {
+/// The clusters that are told to run something, and in which it is not parked.
+pub fn active(told: &Told) -> impl Iterator<Item = (&ClusterName, &Run)> {
+    running(told).filter(|(_, run)| run.activity.is_active())
+}
+
+/// What chosen clusters have in common, after what failover decided.
+pub fn draft(inputs: &Inputs<'_>, decision: &Decision) -> Draft {
     let Inputs { application, revision, fleet, .. } = *inputs;
-    let Some(revision) = revision.filter(|_| application.metadata.deleted_at.is_none()) else {
-        return Draft { placed: nowhere(inputs), groups: Vec::new() };
+    let draft = |groups| Draft {
+        unplaced_count: decision.unplaced_count,
+        problems: decision.problems.clone(),
+        waits: decision.waits,
+        groups,
     };
-    let current: Vec<ClusterName> = running(inputs.told).map(|(cluster, _)| cluster.clone()).collect();
-    let placed = placement::decide(&Problem {
-        application: &application.key(),
-        placement: &application.spec.placement,
-        requests: revision.requests,
-        current: &current,
-        fleet,
-    });
-    let groups = grouped(&application.spec, &placed, fleet).into_iter().map(|(override_, clusters)| {
-        let rendering = known_rendering(inputs, revision, &override_, &clusters);
-        Group { override_, clusters, rendering }
-    });
-    Draft { groups: groups.collect(), placed }
+    let Some(revision) = revision.filter(|_| application.metadata.deleted_at.is_none()) else {
+        return draft(Vec::new());
+    };
+    let key = application.key();
+    let groups =
+        grouped(&application.spec, decision, fleet).into_iter().map(|(override_, stand, clusters)| {
+            let mut run = run(&application.spec, revision.number, revision.bundle, override_, stand);
+            let rendering = match known_rendering(inputs.told, &run, &clusters) {
+                Some(digest) => {
+                    run.rendering = digest;
+                    Known::Yes
+                }
+                None => Known::No(RenderKey::of(&key, &run)),
+            };
+            Group { run, clusters, rendering }
+        });
+    draft(groups.collect())
 }
 
-fn nowhere(inputs: &Inputs<'_>) -> Placed {
-    let is_deleted = inputs.application.metadata.deleted_at.is_some();
-    let problems = if is_deleted { Vec::new() } else { vec!["there is no revision yet".to_owned()] };
-    Placed { picks: Vec::new(), unplaced_count: 0, problems, waits: Waits::default() }
-}
-
-/// The chosen clusters by the override rules that match them: those with the same rules have the same changes.
-fn grouped(spec: &ApplicationSpec, placed: &Placed, fleet: &Fleet) -> Vec<(Override, Vec<ClusterName>)> {
+/// The chosen clusters by the override rules that match them, and by what they are to do: those with the same are told
+/// the same.
+fn grouped(
+    spec: &ApplicationSpec,
+    decision: &Decision,
+    fleet: &Fleet,
+) -> Vec<(Override, Stand, Vec<ClusterName>)> {
     let rules: Vec<Bits> = spec.overrides.iter().map(|rule| fleet.matching(&rule.clusters)).collect();
-    let mut groups: BTreeMap<Vec<usize>, (Override, Vec<ClusterName>)> = BTreeMap::new();
-    for pick in &placed.picks {
-        let Some(candidate) = fleet.get(pick.slot) else { continue };
-        let matching: Vec<usize> = (0..rules.len()).filter(|rule| rules[*rule].has(pick.slot)).collect();
+    let mut groups: BTreeMap<(Vec<usize>, Stand), (Override, Vec<ClusterName>)> = BTreeMap::new();
+    for (cluster, stand) in &decision.stands {
+        let Some(slot) = fleet.slot(cluster) else { continue };
+        let Some(candidate) = fleet.get(slot) else { continue };
+        let matching: Vec<usize> = (0..rules.len()).filter(|rule| rules[*rule].has(slot)).collect();
         let (_, clusters) = groups
-            .entry(matching)
+            .entry((matching, *stand))
             .or_insert_with(|| (Override::for_cluster(&spec.overrides, &candidate.labels), Vec::new()));
         clusters.push(candidate.name.clone());
     }
-    groups.into_values().collect()
+    let told = |((_, stand), (override_, clusters))| (override_, stand, clusters);
+    groups.into_iter().map(told).collect()
 }
 
 /// A rendering that one of the clusters is told already need not be made again.
-fn known_rendering(
-    inputs: &Inputs<'_>,
-    revision: &Revision,
-    override_: &Override,
-    clusters: &[ClusterName],
-) -> Known {
-    let spec = &inputs.application.spec;
-    let found = clusters.iter().find_map(|cluster| match &inputs.told.get(cluster)?.desired {
-        Desired::Run(run) => {
-            let same = run.bundle == revision.bundle
-                && run.namespace == spec.namespace
-                && run.create_namespace == spec.create_namespace
-                && run.override_ == *override_;
-            same.then_some(run.rendering)
+fn known_rendering(told: &Told, run: &Run, clusters: &[ClusterName]) -> Option<Digest> {
+    clusters.iter().find_map(|cluster| match &told.get(cluster)?.desired {
+        Desired::Run(before) => {
+            let same = before.bundle == run.bundle
+                && before.namespace == run.namespace
+                && before.create_namespace == run.create_namespace
+                && before.activity == run.activity
+                && (run.activity.is_active() || before.park == run.park)
+                && before.exclusive.map(|terms| terms.epoch) == run.exclusive.map(|terms| terms.epoch)
+                && before.override_ == run.override_;
+            same.then_some(before.rendering)
         }
         Desired::Remove => None,
-    });
-    found.map_or_else(
-        || {
-            Known::No(RenderKey {
-                bundle: revision.bundle,
-                override_: override_.digest(),
-                namespace: spec.namespace.clone(),
-                create_namespace: spec.create_namespace,
-            })
-        },
-        Known::Yes,
-    )
+    })
 }
 
 impl Draft {
-    /// The renderings that [`Draft::finish`] needs, with the changes from which each is made.
-    pub fn wanted(&self) -> impl Iterator<Item = (&RenderKey, &Override)> {
+    /// The renderings that [`Draft::finish`] needs, with what is rendered: see [`RenderKey::inputs`].
+    pub fn wanted(&self) -> impl Iterator<Item = (&RenderKey, &Run)> {
         self.groups.iter().filter_map(|group| match &group.rendering {
-            Known::No(key) => Some((key, &group.override_)),
-            Known::Yes(_) => None,
+            Known::No(key) => Some((key, &group.run)),
+            Known::Yes => None,
         })
     }
 
@@ -218,35 +262,39 @@ impl Draft {
         self.groups.iter().map(|group| group.clusters.len()).sum()
     }
 
-    /// The clusters to which the application comes anew, on which room is then taken.
+    /// The clusters in which the application begins to run, on which room is then taken. What is parked takes none.
     pub fn arrivals<'a>(&'a self, told: &'a Told) -> impl Iterator<Item = &'a ClusterName> {
         let runs = |cluster: &ClusterName| {
-            told.get(cluster).is_some_and(|assignment| matches!(assignment.desired, Desired::Run(_)))
+            told.get(cluster).is_some_and(
+                |assignment| matches!(&assignment.desired, Desired::Run(run) if run.activity.is_active()),
+            )
         };
-        self.groups.iter().flat_map(|group| &group.clusters).filter(move |cluster| !runs(cluster))
+        let active = self.groups.iter().filter(|group| group.run.activity.is_active());
+        active.flat_map(|group| &group.clusters).filter(move |cluster| !runs(cluster))
     }
 
     /// Compares what is wanted with what clusters are told. A rendering that is neither known nor given counts as one
     /// that failed.
     pub fn finish(self, inputs: &Inputs<'_>, renderings: &Renderings) -> Plan {
         let mut plan = Plan {
-            unplaced_count: self.placed.unplaced_count,
-            placement_problems: self.placed.problems,
-            waits: self.placed.waits,
+            unplaced_count: self.unplaced_count,
+            placement_problems: self.problems,
+            waits: self.waits,
             ..Plan::default()
         };
-        let mut chosen: BTreeSet<&ClusterName> = BTreeSet::new();
-        for group in &self.groups {
-            chosen.extend(&group.clusters);
-            let rendering = match &group.rendering {
-                Known::Yes(digest) => Ok(*digest),
-                Known::No(key) => renderings.get(key).cloned().unwrap_or_else(|| Err("not rendered".into())),
-            };
-            match (rendering, inputs.revision) {
-                (Ok(digest), Some(revision)) => tell(&mut plan, inputs, revision, group, digest),
-                (Err(why), _) => plan.rendering_problems.push(refused(&group.clusters, &why)),
-                (Ok(_), None) => {}
+        let mut chosen: BTreeSet<ClusterName> = BTreeSet::new();
+        for mut group in self.groups {
+            chosen.extend(group.clusters.iter().cloned());
+            if let Known::No(key) = &group.rendering {
+                match renderings.get(key).cloned().unwrap_or_else(|| Err("not rendered".into())) {
+                    Ok(digest) => group.run.rendering = digest,
+                    Err(why) => {
+                        plan.rendering_problems.push(refused(&group.clusters, &why));
+                        continue;
+                    }
+                }
             }
+            tell(&mut plan, inputs, group);
         }
         leave(&mut plan, inputs, &chosen);
         plan.changes.sort_unstable_by(|a, b| a.cluster().cmp(b.cluster()));
@@ -256,23 +304,23 @@ impl Draft {
 }
 
 /// Tells the clusters of a group what to run, where they are not told so already.
-fn tell(plan: &mut Plan, inputs: &Inputs<'_>, revision: &Revision, group: &Group, rendering: Digest) {
-    let spec = &inputs.application.spec;
-    let mut run = run(spec, revision.number, revision.bundle, group.override_.clone(), rendering);
-    for cluster in &group.clusters {
-        run.sync.suspended = spec.sync.is_suspended_on(cluster);
-        let told = inputs.told.get(cluster).map(|assignment| &assignment.desired);
+fn tell(plan: &mut Plan, inputs: &Inputs<'_>, group: Group) {
+    let sync = &inputs.application.spec.sync;
+    let mut run = group.run;
+    for cluster in group.clusters {
+        run.sync.suspended = sync.is_suspended_on(&cluster);
+        let told = inputs.told.get(&cluster).map(|assignment| &assignment.desired);
         if !matches!(told, Some(Desired::Run(before)) if **before == run) {
-            plan.changes.push(Change::Tell(cluster.clone(), Desired::Run(Box::new(run.clone()))));
+            plan.changes.push(Change::Tell(cluster, Desired::Run(Box::new(run.clone()))));
         }
     }
 }
 
 /// Takes the application away from the clusters that are not chosen, and forgets what is done.
-fn leave(plan: &mut Plan, inputs: &Inputs<'_>, chosen: &BTreeSet<&ClusterName>) {
+fn leave(plan: &mut Plan, inputs: &Inputs<'_>, chosen: &BTreeSet<ClusterName>) {
     // Without a Revision nothing is known of what is wanted, so nothing is taken away.
     let may_remove = inputs.revision.is_some() || inputs.application.metadata.deleted_at.is_some();
-    for (cluster, assignment) in inputs.told.iter().filter(|(cluster, _)| !chosen.contains(cluster)) {
+    for (cluster, assignment) in inputs.told.iter().filter(|(cluster, _)| !chosen.contains(*cluster)) {
         if inputs.fleet.slot(cluster).is_none() {
             // Nobody is there to be told or to answer.
             plan.changes.push(Change::Forget(cluster.clone()));
@@ -300,12 +348,22 @@ fn refused(clusters: &[ClusterName], why: &str) -> String {
     }
 }
 
-fn run(spec: &ApplicationSpec, revision: u64, bundle: Digest, override_: Override, rendering: Digest) -> Run {
+/// What is told, but for the rendering.
+fn run(spec: &ApplicationSpec, revision: u64, bundle: Digest, override_: Override, stand: Stand) -> Run {
+    let (activity, epoch) = match stand {
+        Stand::Active(epoch) => (Activity::Active, epoch),
+        Stand::Parked(epoch) => (Activity::Parked, epoch),
+    };
+    let terms = |(epoch, rules): (Epoch, Exclusive)| ExclusiveTerms {
+        epoch,
+        fence: rules.fence,
+        fence_timeout_ms: u64::try_from(rules.fence_timeout.0.as_millis()).unwrap_or(u64::MAX),
+    };
     Run {
         revision,
         bundle,
         override_,
-        rendering,
+        rendering: Digest::of(&[]),
         namespace: spec.namespace.clone(),
         create_namespace: spec.create_namespace,
         sync: SyncPolicy {
@@ -315,9 +373,9 @@ fn run(spec: &ApplicationSpec, revision: u64, bundle: Digest, override_: Overrid
             ignore_fields: spec.sync.ignore_fields.clone(),
             suspended: spec.sync.suspended,
         },
-        activity: Activity::Active,
+        activity,
         park: spec.failover.park.clone(),
-        exclusive: None,
+        exclusive: epoch.zip(spec.failover.exclusive_rules()).map(terms),
     }
 }
 
@@ -334,7 +392,7 @@ pub fn run_for(
 ) -> Result<(Run, Rendering), render::Error> {
     let spec = &application.spec;
     let override_ = Override::for_cluster(&spec.overrides, &cluster.metadata.labels);
-    let mut run = run(spec, revision, digest, override_, Digest::of(&[]));
+    let mut run = run(spec, revision, digest, override_, Stand::Active(None));
     run.sync.suspended = spec.sync.is_suspended_on(&cluster.metadata.name);
     let rendering = render::render(bundle, render::Inputs::of(&application.key(), &run))?;
     run.rendering = rendering.digest;

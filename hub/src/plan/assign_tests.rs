@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nave_common::assignment::Generation;
+use nave_common::failover::state::FailoverState;
 use nave_common::name::ClusterName;
-use nave_common::time::Timestamp;
+use nave_common::time::{BootTime, Timestamp};
 use serde_json::json;
 
 use super::*;
+use crate::plan::failover::{self, Limits, Now};
 use crate::plan::fleet::Candidate;
 
 fn application(spec: serde_json::Value) -> Application {
@@ -33,6 +36,24 @@ fn revision(number: u64) -> Revision {
         created_at: Timestamp::from_millis(0).unwrap(),
         created_by: "test".into(),
     }
+}
+
+/// How an application stands where nothing is wrong.
+fn stands(inputs: &Inputs<'_>) -> Decision {
+    let revision = inputs.revision;
+    failover::decide(&failover::Inputs {
+        application: inputs.application,
+        revision: revision.map(|revision| revision.number),
+        requests: revision.map(|revision| revision.requests).unwrap_or_default(),
+        told: inputs.told,
+        fleet: inputs.fleet,
+        state: &FailoverState::new(inputs.application.key()),
+        seen: &BTreeMap::new(),
+        lease_over_at: None,
+        limits: Limits::default(),
+        generation: Generation::default(),
+        now: Now { boot: BootTime::from_duration(Duration::ZERO), wall: Timestamp::EPOCH },
+    })
 }
 
 /// One application on a fleet, planned again and again.
@@ -71,9 +92,10 @@ impl Scene {
             removed: &self.removed,
             fleet: &self.fleet,
         };
-        let draft = draft(&inputs);
-        let render = |(key, override_): (&RenderKey, &Override)| {
-            let digest = Digest::of_parts([key.bundle.as_bytes().as_slice(), override_.digest().as_bytes()]);
+        let draft = draft(&inputs, &stands(&inputs));
+        let render = |(key, run): (&RenderKey, &Run)| {
+            let digest =
+                Digest::of_parts([key.bundle.as_bytes().as_slice(), run.override_.digest().as_bytes()]);
             let broken = self.broken.contains(&key.override_);
             (key.clone(), if broken { Err("variable REGION is not defined".to_owned()) } else { Ok(digest) })
         };

@@ -26,7 +26,7 @@ pub fn report(problem: &Problem<'_>, placed: &Placed) -> PlacementReport {
     let words = Words {
         problem,
         matching: matching(problem.placement, problem.fleet),
-        current: problem.current.iter().filter_map(|name| problem.fleet.slot(name)).collect(),
+        current: problem.fleet.slots(problem.current),
         count: placed.picks.len(),
     };
     let mut chosen: Vec<Option<Why>> = Vec::new();
@@ -126,6 +126,8 @@ impl Words<'_> {
                 let taint = untolerated(placement, &candidate.taints, &KEEP_AWAY).map(taint_text);
                 format!("matches; tainted {}, not tolerated", taint.unwrap_or_default())
             }
+            Some(Obstacle::Cordoned) if candidate.is_drained => "matches; is being drained".into(),
+            Some(Obstacle::Cordoned) => "matches; cordoned".into(),
             Some(Obstacle::Silent) if candidate.liveness == Liveness::Unheard => {
                 "matches; not heard since the hub started".into()
             }
@@ -240,14 +242,14 @@ pub(super) fn unmet(unmet: &Unmet<'_>) -> String {
 /// `5 match, eu-1 and eu-2 have no room, eu-3 is tainted gpu:NoSchedule, us-1 is not heard`; where nothing stands
 /// against those that match, `only eu-1 and eu-2 match`.
 fn standing(problem: &Problem<'_>, tally: &Tally<'_>) -> String {
-    let Tally { matching, tainted, silent, full } = tally;
+    let Tally { matching, tainted, silent, full, cordoned, left } = tally;
     let verb = |group: &Group<'_>, one: &'static str, many: &'static str| {
         if group.count == 1 { one } else { many }
     };
     if matching.count == 0 {
         return "none matches".into();
     }
-    if full.count + tainted.count + silent.count == 0 {
+    if full.count + tainted.count + silent.count + cordoned.count + left.count == 0 {
         return format!("only {} {}", names(matching), verb(matching, "matches", "match"));
     }
     let mut text = format!("{} {}", matching.count, verb(matching, "matches", "match"));
@@ -264,6 +266,12 @@ fn standing(problem: &Problem<'_>, tally: &Tally<'_>) -> String {
         {
             let _ = write!(text, " {taint}");
         }
+    }
+    if cordoned.count > 0 {
+        let _ = write!(text, ", {} {} cordoned", names(cordoned), verb(cordoned, "is", "are"));
+    }
+    if left.count > 0 {
+        let _ = write!(text, ", {} {} left", names(left), verb(left, "is", "are"));
     }
     if silent.count > 0 {
         let _ = write!(text, ", {} {} not heard", names(silent), verb(silent, "is", "are"));

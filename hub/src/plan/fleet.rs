@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use nave_common::failover::FailoverTarget;
 use nave_common::metadata::Labels;
 use nave_common::name::ClusterName;
 use nave_common::placement::Taint;
@@ -36,6 +37,10 @@ pub struct Candidate {
     pub allocatable: Option<Resources>,
     /// What is given away already.
     pub requested: Resources,
+    /// Whether nothing new comes here.
+    pub is_cordoned: bool,
+    /// Whether what is here leaves; nothing new comes either.
+    pub is_drained: bool,
 }
 
 impl Candidate {
@@ -50,6 +55,8 @@ impl Candidate {
             liveness: Liveness::Alive,
             allocatable: None,
             requested: Resources::default(),
+            is_cordoned: false,
+            is_drained: false,
         }
     }
 
@@ -210,6 +217,21 @@ impl Fleet {
     #[must_use]
     pub fn having_one_of(&self, key: &str, values: &[String]) -> Bits {
         self.index.with_value(key, values.iter().map(String::as_str))
+    }
+
+    /// The clusters of a region, or one cluster.
+    #[must_use]
+    pub fn at_target(&self, target: &FailoverTarget) -> Bits {
+        match target {
+            FailoverTarget::Region(region) => self.index.with_value("region", [region.as_str()]),
+            FailoverTarget::Cluster(cluster) => self.slot(cluster).into_iter().collect(),
+        }
+    }
+
+    /// The slots of clusters; those that are not there have none.
+    #[must_use]
+    pub fn slots<'a>(&self, clusters: impl IntoIterator<Item = &'a ClusterName>) -> Bits {
+        clusters.into_iter().filter_map(|name| self.slot(name)).collect()
     }
 
     /// The clusters that have a label `key`.

@@ -8,6 +8,7 @@
 //! What holds (see `placement_properties.rs`): placing again changes nothing; the rules are never violated; a change
 //! that does not touch an application moves nothing of it.
 
+use nave_common::failover::FailoverTarget;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::placement::{Placement, Taint, TaintEffect};
 use nave_common::resources::Resources;
@@ -32,6 +33,19 @@ pub struct Problem<'a> {
     pub current: &'a [ClusterName],
     /// The clusters there are.
     pub fleet: &'a Fleet,
+    /// What failover has to say about it.
+    pub steer: Steer<'a>,
+}
+
+/// What failover has to say about a placement.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Steer<'a> {
+    /// Regions and clusters in the order in which they are taken; what is not named comes last.
+    pub prefer: &'a [FailoverTarget],
+    /// Clusters that are left: the application neither stays there nor comes there.
+    pub avoid: &'a [ClusterName],
+    /// Clusters in which its objects stand parked: of equals they are taken first.
+    pub ready: &'a [ClusterName],
 }
 
 /// The decision.
@@ -167,6 +181,8 @@ pub(super) struct Tally<'a> {
     pub(super) tainted: Group<'a>,
     pub(super) silent: Group<'a>,
     pub(super) full: Group<'a>,
+    pub(super) cordoned: Group<'a>,
+    pub(super) left: Group<'a>,
 }
 
 /// How many clusters, and the first of them by name.
@@ -200,6 +216,7 @@ pub(super) const KEEP_AWAY: [TaintEffect; 2] = [TaintEffect::NoSchedule, TaintEf
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Obstacle {
     Tainted,
+    Cordoned,
     Silent,
     Full,
 }
@@ -210,6 +227,7 @@ struct Survey<'a> {
     ranking: Ranking<'a>,
     matching: Bits,
     current: Bits,
+    avoid: Bits,
     /// Where the application is and may stay.
     kept: Vec<Rank>,
     /// Where it could come; known once it was looked for.
@@ -223,9 +241,10 @@ impl<'a> Survey<'a> {
         let fleet = problem.fleet;
         let mut survey = Self {
             problem,
-            ranking: Ranking::new(problem.application, problem.placement, fleet),
+            ranking: Ranking::new(problem),
             matching: matching(problem.placement, fleet),
-            current: problem.current.iter().filter_map(|name| fleet.slot(name)).collect(),
+            current: fleet.slots(problem.current),
+            avoid: fleet.slots(problem.steer.avoid),
             kept: Vec::new(),
             open: Vec::new(),
             tally: Tally::default(),
@@ -233,7 +252,9 @@ impl<'a> Survey<'a> {
         for slot in survey.current.iter().filter(|slot| survey.matching.has(*slot)) {
             let Some(candidate) = fleet.get(slot) else { continue };
             survey.tally.matching.add(candidate);
-            if may_stay(problem.placement, candidate) {
+            if survey.avoid.has(slot) {
+                survey.tally.left.add(candidate);
+            } else if may_stay(problem.placement, candidate) {
                 survey.kept.push(survey.ranking.rank(slot, candidate, problem.requests));
             } else {
                 survey.tally.tainted.add(candidate);
@@ -249,9 +270,14 @@ impl<'a> Survey<'a> {
         for slot in others.iter() {
             let Some(candidate) = self.problem.fleet.get(slot) else { continue };
             self.tally.matching.add(candidate);
+            if self.avoid.has(slot) {
+                self.tally.left.add(candidate);
+                continue;
+            }
             match obstacle(self.problem, candidate) {
                 None => self.open.push(self.ranking.rank(slot, candidate, self.problem.requests)),
                 Some(Obstacle::Tainted) => self.tally.tainted.add(candidate),
+                Some(Obstacle::Cordoned) => self.tally.cordoned.add(candidate),
                 Some(Obstacle::Silent) => self.tally.silent.add(candidate),
                 Some(Obstacle::Full) => self.tally.full.add(candidate),
             }
@@ -261,7 +287,7 @@ impl<'a> Survey<'a> {
     /// How a cluster would rank if the application were not there, where it could come.
     fn as_new(&self, slot: usize) -> Option<Rank> {
         let candidate = self.problem.fleet.get(slot)?;
-        let is_open = obstacle(self.problem, candidate).is_none();
+        let is_open = !self.avoid.has(slot) && obstacle(self.problem, candidate).is_none();
         is_open.then(|| self.ranking.rank(slot, candidate, self.problem.requests))
     }
 }
@@ -300,6 +326,9 @@ pub(super) fn obstacle(problem: &Problem<'_>, candidate: &Candidate) -> Option<O
     if !candidate.taints.is_empty() && untolerated(problem.placement, &candidate.taints, &KEEP_AWAY).is_some()
     {
         return Some(Obstacle::Tainted);
+    }
+    if candidate.is_cordoned || candidate.is_drained {
+        return Some(Obstacle::Cordoned);
     }
     if !candidate.is_heard() {
         return Some(Obstacle::Silent);

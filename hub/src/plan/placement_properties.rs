@@ -13,7 +13,7 @@ use nave_common::selector::Selector;
 use nave_common::status::{Liveness, PlacementReport};
 use proptest::prelude::*;
 
-use super::{Problem, decide, place, untolerated};
+use super::{Problem, Steer, decide, place, untolerated};
 use crate::plan::fleet::{Candidate, Fleet};
 
 /// A problem that owns what it is about.
@@ -39,6 +39,7 @@ impl Case {
             requests: self.requests,
             current: &self.current,
             fleet: &fleet,
+            steer: Steer::default(),
         })
     }
 

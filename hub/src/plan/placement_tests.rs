@@ -10,7 +10,7 @@ use nave_common::quantity;
 use nave_common::resources::Resources;
 use nave_common::status::Liveness;
 
-use super::{Problem, place};
+use super::{Problem, Steer, place};
 use crate::plan::fleet::{Candidate, Fleet};
 
 /// Where an answer begins.
@@ -62,6 +62,7 @@ fn answer(given: &str) -> String {
         requests,
         current: &current,
         fleet: &fleet,
+        steer: Steer::default(),
     });
     let mut text = String::new();
     for decision in &report.decisions {

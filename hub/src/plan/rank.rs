@@ -2,20 +2,23 @@
 
 use std::cmp::Reverse;
 
-use nave_common::name::ApplicationKey;
 use nave_common::placement::{Placement, TaintEffect};
 use nave_common::resources::Resources;
 use nave_common::status::Liveness;
 
 use super::bits::Bits;
 use super::fleet::{Candidate, Fleet};
-use super::placement::untolerated;
+use super::placement::{Problem, untolerated};
 
 /// How one cluster ranks for one application: less is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     /// What makes it a last resort, the gravest in the highest bit.
     reservations: u8,
+    /// Its place in the application's order of failover, the first being zero.
+    order: u16,
+    /// Whether the application's objects are there already.
+    ready: Reverse<bool>,
     preferred: Reverse<u32>,
     weight: Reverse<u32>,
     /// In tenths, so that a few percent do not outweigh an even distribution.
@@ -52,11 +55,15 @@ pub(super) struct Ranking<'a> {
     placement: &'a Placement,
     fleet: &'a Fleet,
     preferences: Vec<(Bits, u32)>,
+    /// Each preferred region or cluster, in order.
+    targets: Vec<Bits>,
+    ready: Bits,
     application_hash: u64,
 }
 
 impl<'a> Ranking<'a> {
-    pub(super) fn new(application: &ApplicationKey, placement: &'a Placement, fleet: &'a Fleet) -> Self {
+    pub(super) fn new(problem: &Problem<'a>) -> Self {
+        let Problem { application, placement, fleet, steer, .. } = *problem;
         let preference = |preference: &nave_common::placement::Preference| {
             (fleet.matching(&preference.clusters), preference.weight)
         };
@@ -64,6 +71,8 @@ impl<'a> Ranking<'a> {
             placement,
             fleet,
             preferences: placement.prefer.iter().map(preference).collect(),
+            targets: steer.prefer.iter().map(|target| fleet.at_target(target)).collect(),
+            ready: fleet.slots(steer.ready),
             application_hash: hash(application.project.as_str()) ^ mix(hash(application.name.as_str())),
         }
     }
@@ -71,12 +80,19 @@ impl<'a> Ranking<'a> {
     pub(super) fn rank(&self, slot: usize, candidate: &Candidate, requests: Resources) -> Rank {
         Rank {
             reservations: self.reservations(candidate, requests),
+            order: self.order(slot),
+            ready: Reverse(self.ready.has(slot)),
             preferred: Reverse(self.preferred(slot)),
             weight: Reverse(candidate.weight),
             free_tenths: Reverse(free_tenths(candidate)),
             tie: mix(self.application_hash ^ self.fleet.name_hash(slot)),
             slot: u32::try_from(slot).unwrap_or(u32::MAX),
         }
+    }
+
+    fn order(&self, slot: usize) -> u16 {
+        let place = self.targets.iter().position(|clusters| clusters.has(slot));
+        place.and_then(|place| u16::try_from(place).ok()).unwrap_or(u16::MAX)
     }
 
     fn preferred(&self, slot: usize) -> u32 {

@@ -349,6 +349,8 @@ impl State {
             liveness: observed.liveness,
             allocatable: observed.allocatable(),
             requested: load.fold(Resources::default(), |sum, entry| sum.plus(entry.counted)),
+            is_cordoned: record.value.spec.cordoned,
+            is_drained: record.value.spec.drained,
             name: name.clone(),
         });
         self.clusters.insert(name, ClusterEntry { record, observed });

@@ -9,6 +9,9 @@
 //! never granted while an older grant is not known to be dead; while the hub doubts itself, nothing moves that nobody
 //! ordered; leaving parks, and never removes.
 
+pub mod doubt;
+pub mod rate;
+
 use std::collections::BTreeMap;
 
 use nave_common::application::Application;
@@ -21,9 +24,9 @@ use nave_common::resources::Resources;
 use nave_common::status::FenceStatus;
 use nave_common::time::{BootTime, Timestamp};
 
-use super::assign::Told;
+use super::assign::{self, Told};
 use super::fleet::Fleet;
-use super::placement::Waits;
+use super::placement::{self, Problem, Steer, Waits};
 
 /// All that one application's standing depends on.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +106,7 @@ pub struct Limits<'a> {
 }
 
 /// What one cluster is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stand {
     /// Run it; Exclusive work under this token.
     Active(Option<Epoch>),
@@ -132,4 +135,42 @@ pub struct Decision {
     pub begun_count: u32,
     /// When it is to be decided again though nothing changes.
     pub wake_at: Option<BootTime>,
+}
+
+/// Decides how one application stands.
+pub fn decide(inputs: &Inputs<'_>) -> Decision {
+    let Inputs { application, fleet, state, .. } = *inputs;
+    let mut decision = Decision {
+        state: state.clone(),
+        stands: BTreeMap::new(),
+        unplaced_count: 0,
+        problems: Vec::new(),
+        waits: Waits::default(),
+        close: None,
+        begun_count: 0,
+        wake_at: None,
+    };
+    if application.metadata.deleted_at.is_some() {
+        return decision;
+    }
+    if inputs.revision.is_none() {
+        decision.problems.push("there is no revision yet".to_owned());
+        return decision;
+    }
+    let current: Vec<ClusterName> =
+        assign::running(inputs.told).map(|(cluster, _)| cluster.clone()).collect();
+    let placed = placement::decide(&Problem {
+        application: &application.key(),
+        placement: &application.spec.placement,
+        requests: inputs.requests,
+        current: &current,
+        fleet,
+        steer: Steer { prefer: &application.spec.failover.prefer, ..Steer::default() },
+    });
+    let chosen = placed.picks.iter().filter_map(|pick| fleet.get(pick.slot));
+    decision.stands = chosen.map(|candidate| (candidate.name.clone(), Stand::Active(None))).collect();
+    decision.unplaced_count = placed.unplaced_count;
+    decision.problems = placed.problems;
+    decision.waits = placed.waits;
+    decision
 }
