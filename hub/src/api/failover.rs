@@ -4,9 +4,10 @@ use std::ops::Bound;
 
 use nave_common::application::Application;
 use nave_common::assignment::Desired;
-use nave_common::failover::state::FailoverState;
+use nave_common::failover::state::{FailoverState, Grant};
 use nave_common::failover::{Failover, FailoverView};
 use nave_common::name::{ApplicationKey, ClusterName};
+use nave_common::time::{BootTime, Timestamp};
 use nave_proto::v1;
 
 use super::page::{self, Page};
@@ -21,7 +22,7 @@ use crate::world::State;
 /// Where there is no such application.
 pub(super) fn get(parts: &Parts, request: v1::GetFailoverRequest) -> Result<v1::GetFailoverResponse, Error> {
     let key = read::key(request.application)?;
-    let found = parts.world.read(|state| of(state, &key)).ok_or_else(|| view::no_application(&key))?;
+    let found = of(parts, &key).ok_or_else(|| view::no_application(&key))?;
     Ok(v1::GetFailoverResponse { failover: Some(found.into()) })
 }
 
@@ -46,7 +47,7 @@ pub(super) fn list(
         wanted.map(|(key, _)| key.clone()).take(page.limit() + 1).collect()
     });
     // One at a time, so that nobody waits for a whole page of them.
-    let next = page.fill(&keys, |key| parts.world.read(|state| of(state, key)).map(Into::into));
+    let next = page.fill(&keys, |key| of(parts, key).map(Into::into));
     Ok(v1::ListFailoversResponse {
         failovers: page.into_items(),
         next_page_token: next.map(|key| page::token(&key.to_string())).unwrap_or_default(),
@@ -61,7 +62,23 @@ fn may_move(application: &Application) -> bool {
 
 /// How an application stands; `None` where there is none of that name.
 #[must_use]
-pub(super) fn of(state: &State, key: &ApplicationKey) -> Option<FailoverView> {
+pub(super) fn of(parts: &Parts, key: &ApplicationKey) -> Option<FailoverView> {
+    let mut view = parts.world.read(|state| stored(state, key))?;
+    // After the world, as everywhere that needs both.
+    view.lease_ends_at = view.state.grant.as_ref().map(|grant| lease_end(parts, key, grant));
+    Some(view)
+}
+
+/// When the lease of a grant is over if nothing renews it, on the wall clock.
+fn lease_end(parts: &Parts, key: &ApplicationKey, grant: &Grant) -> Timestamp {
+    let over_at = parts.grants.over_at(key, grant);
+    let (boot, wall) = (BootTime::from_duration(parts.clock.boot()), parts.now());
+    let behind = i64::try_from(boot.since(over_at).as_millis()).unwrap_or(i64::MAX);
+    let earlier = Timestamp::from_millis(wall.as_millis().saturating_sub(behind)).unwrap_or(wall);
+    earlier.plus(over_at.since(boot))
+}
+
+fn stored(state: &State, key: &ApplicationKey) -> Option<FailoverView> {
     let application = &state.applications().get(key)?.value;
     let standing = state.failovers().get(key);
     Some(FailoverView {

@@ -40,12 +40,16 @@ pub(super) fn get(parts: &Parts) -> v1::GetHubResponse {
 /// How failover stands as a whole.
 fn failover(state: &State, now: Timestamp) -> HubFailover {
     let said = &state.hub_failover().value;
+    let by_a_person = said.frozen.as_ref().map(|frozen| Frozen {
+        reason: format!("{} froze it; nave failover thaw ends that", frozen.by),
+        since: frozen.since,
+        until: None,
+    });
+    // The planner's last word may be older than what a person said since.
+    let is_open = |frozen: &&Frozen| said.thawed_at.is_none_or(|thawed_at| frozen.since > thawed_at);
+    let by_itself = state.failover_view().frozen.as_ref().filter(is_open).cloned();
     HubFailover {
-        frozen: said.frozen.as_ref().map(|frozen| Frozen {
-            reason: format!("{} froze it; nave failover thaw ends that", frozen.by),
-            since: frozen.since,
-            until: None,
-        }),
+        frozen: by_a_person.or(by_itself),
         maintenance_until: said.maintenance_until.filter(|until| *until > now),
     }
 }

@@ -108,8 +108,7 @@ async fn try_order(
             "failover ordered"
         );
     }
-    let shown = parts.world.read(|world| failover::of(world, key));
-    let shown = shown.ok_or_else(|| view::no_application(key))?;
+    let shown = failover::of(parts, key).ok_or_else(|| view::no_application(key))?;
     Ok(v1::OrderFailoverResponse { failover: Some(shown.into()), change_id: call.change_id.clone() })
 }
 
