@@ -33,6 +33,8 @@ pub(crate) struct Failure {
     message: String,
     /// What was asked for is not there, which is no failure to all who ask.
     is_not_found: bool,
+    /// Somebody else changed it in the meantime.
+    is_conflict: bool,
 }
 
 /// What a command returns.
@@ -40,7 +42,7 @@ pub(crate) type Outcome<T = Exit> = Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: one_line(&message.to_string()), is_not_found: false }
+        Self { exit, message: one_line(&message.to_string()), is_not_found: false, is_conflict: false }
     }
 
     /// It failed.
@@ -78,6 +80,17 @@ impl Failure {
         self.is_not_found
     }
 
+    /// The same failure, as one that comes of somebody else's change.
+    #[must_use]
+    pub(crate) fn conflict(mut self) -> Self {
+        self.is_conflict = true;
+        self
+    }
+
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.is_conflict
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
@@ -101,7 +114,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => {
-                Self { exit: Exit::Done, message: String::new(), is_not_found: false }
+                Self { exit: Exit::Done, message: String::new(), is_not_found: false, is_conflict: false }
             }
             _ => Self::failed(format!("cannot write the output: {error}")),
         }

@@ -66,7 +66,7 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples")
 }
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 22] = [
     "apply",
     "get",
     "describe",
@@ -78,6 +78,11 @@ const VERBS: [&str; 17] = [
     "history",
     "undo",
     "wait",
+    "failover",
+    "cordon",
+    "uncordon",
+    "drain",
+    "hub",
     "token",
     "join",
     "context",
@@ -97,6 +102,15 @@ fn help_names_every_verb_and_every_verb_has_an_example() {
     for verb in VERBS.iter().filter(|verb| !matches!(**verb, "help" | "token" | "context")) {
         let help = home.nave(&[verb, "--help"]);
         assert!(help.code == 0 && help.out.contains("Example"), "{verb}: {}", help.out);
+    }
+    for verb in
+        ["plan", "drill", "run", "status", "history", "approve", "abort", "confirm-fenced", "freeze", "thaw"]
+            .map(|verb| ["failover", verb])
+            .into_iter()
+            .chain(["status", "maintenance", "backup", "release"].map(|verb| ["hub", verb]))
+    {
+        let help = home.nave(&[verb[0], verb[1], "--help"]);
+        assert!(help.code == 0 && help.out.contains("Example"), "{verb:?}: {}", help.out);
     }
     for verb in [["token", "create"], ["token", "list"], ["context", "import"], ["context", "use"]] {
         let help = home.nave(&[verb[0], verb[1], "--help"]);
@@ -118,7 +132,18 @@ fn wrong_usage_is_exit_code_2_and_says_what_was_expected() {
         (&["apply", "-f", "x", "-n", "shop"], "--app <NAME>"),
         (&["apply", "-f", "x", "--wait", "--timeout", "5"], "expected numbers with units"),
         (&["render", "-f", "x"], "--cluster <CLUSTER>"),
-        (&["delete", "events", "x"], "only applications and tokens can be deleted"),
+        (&["delete", "events", "x"], "only applications, clusters and tokens can be deleted"),
+        (&["delete", "app", "x", "--force"], "--force is for clusters"),
+        (&["failover", "plam", "--region", "eu"], "'plan'"),
+        (&["failover", "plan"], "--region <REGION>"),
+        (&["failover", "approve", "shop", "0"], "0 is not in 1.."),
+        (&["failover", "confirm-fenced", "ledger"], "--cluster <CLUSTER>"),
+        (&["drain"], "<CLUSTER"),
+        (&["cordon", "eu-1", "--region", "eu"], "cannot be used with"),
+        (&["hub", "maintenance"], "--for <DURATION>"),
+        (&["hub", "maintenance", "--for", "30m", "--end"], "cannot be used with"),
+        (&["hub", "release"], "--keep-running"),
+        (&["hub", "backup"], "--output <FILE>"),
         (&["describe", "application"], "expected one name"),
         (&["describe", "pod", "x"], "expected application NAME or cluster NAME"),
         (&["get", "apps", "--hub", "127.0.0.1"], "expected HOST:PORT"),

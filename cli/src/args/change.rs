@@ -76,13 +76,16 @@ pub(crate) struct Apply {
     pub(crate) output: ChangeFormat,
 }
 
-/// Delete applications, everywhere, or join tokens.
+/// Delete applications, everywhere; clusters, from the fleet; join tokens.
 ///
-/// An application is gone once every cluster has let go of it. Nothing is deleted that Nave did not make.
+/// An application is gone once every cluster has let go of it. Nothing is deleted that Nave did not make. A cluster is only
+/// forgotten: its objects stay as they are, and its agent is refused from then on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     nave delete application shop\n  \
     nave delete -f shop.yaml --wait\n  \
+    nave delete cluster eu-1                     one that is drained\n  \
+    nave delete cluster eu-1 --force             one that is lost for good\n  \
     nave delete token k7f2")]
 pub(crate) struct Delete {
     /// KIND NAME… or KIND/NAME…
@@ -96,6 +99,9 @@ pub(crate) struct Delete {
     /// Say what would be deleted, and delete nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Of clusters: also where applications are assigned to it, if it is lost.
+    #[arg(long, conflicts_with = "files")]
+    pub(crate) force: bool,
     /// What is not there is no error.
     #[arg(long)]
     pub(crate) ignore_not_found: bool,

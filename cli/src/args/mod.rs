@@ -1,8 +1,11 @@
 //! What was typed. What it means is for the commands to say.
 
 mod change;
+mod cluster;
 mod demo;
+mod failover;
 mod fleet;
+mod hub;
 mod read;
 
 use std::time::Duration;
@@ -12,8 +15,14 @@ use nave_common::name::ProjectName;
 use nave_common::time::HumanDuration;
 
 pub(crate) use change::{Apply, Delete, Files, RawManifests, Suspend, Undo, Wait, WaitFor, Waiting};
+pub(crate) use cluster::{Clusters, Cordon, Drain, Uncordon};
 pub(crate) use demo::Demo;
+pub(crate) use failover::{
+    ConfirmFenced, Failover, FailoverDecide, FailoverHistory, FailoverLoss, FailoverRun, FailoverStatus,
+    FailoverVerb,
+};
 pub(crate) use fleet::{Completions, Context, ContextVerb, CreateToken, Join, Token, TokenVerb, Version};
+pub(crate) use hub::{Backup, Hub, HubStatus, HubVerb, Maintenance, Release};
 pub(crate) use read::{Describe, Diff, Get, History, ManifestFormat, Render};
 
 /// Runs applications on many Kubernetes clusters through a Nave hub.
@@ -133,6 +142,11 @@ pub(crate) enum Command {
     History(History),
     Undo(Undo),
     Wait(Wait),
+    Failover(Failover),
+    Cordon(Cordon),
+    Uncordon(Uncordon),
+    Drain(Drain),
+    Hub(Hub),
     Token(Token),
     Join(Join),
     Context(Context),

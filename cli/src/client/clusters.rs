@@ -1,7 +1,7 @@
 //! Clusters.
 
 use nave_common::cluster::Cluster;
-use nave_common::name::ClusterName;
+use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::selector::Selector;
 use nave_proto::v1;
 
@@ -43,6 +43,19 @@ impl Hub {
             Ok((self.all(answer.clusters)?, answer.next_page_token))
         })
         .await
+    }
+
+    /// Takes a cluster out of the fleet. The answer names the applications that stood there.
+    pub(crate) async fn delete_cluster(
+        &self,
+        name: &ClusterName,
+        force: bool,
+        dry_run: bool,
+    ) -> Outcome<(Vec<ApplicationKey>, String)> {
+        let request = v1::DeleteClusterRequest { name: name.to_string(), force, dry_run };
+        let mut client = self.client.clone();
+        let answer = self.unary(request, async |request| client.delete_cluster(request).await).await?;
+        Ok((self.all(answer.applications)?, answer.change_id))
     }
 
     fn cluster_in(&self, cluster: Option<v1::Cluster>) -> Outcome<Cluster> {

@@ -34,7 +34,8 @@ fn of(status: &Status, hub: &str) -> Failure {
         Code::ResourceExhausted => Failure::failed(format!("{hub} refuses: {message}")),
         Code::NotFound => Failure::failed(message).not_found(),
         Code::Aborted => Failure::failed(message)
-            .hint("it changed in the meantime: get it again, and apply your change to that"),
+            .hint("it changed in the meantime: get it again, and apply your change to that")
+            .conflict(),
         Code::Unimplemented => Failure::failed(format!("{hub} does not know this request"))
             .hint("compare versions with `nave version`"),
         Code::Internal | Code::Unknown | Code::DataLoss => {

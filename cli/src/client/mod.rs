@@ -1,10 +1,12 @@
 //! The hub as a client sees it: domain types in, domain types out. Only this part of the command line names wire types.
 
 mod applications;
+mod backup;
 mod bundles;
 mod clusters;
 mod connect;
 mod error;
+mod failover;
 mod history;
 mod tokens;
 mod types;
@@ -20,9 +22,9 @@ use tonic::{Request, Response, Status};
 
 use crate::args::Global;
 use crate::exit::Outcome;
+pub(crate) use backup::BackupStream;
 pub(crate) use bundles::upload;
-use types::HubInfo;
-pub(crate) use types::{Applied, ClusterDiff, ObjectDiff, Token};
+pub(crate) use types::{Applied, ClusterDiff, HubInfo, ObjectDiff, Token};
 pub(crate) use watch::{Change, Watch, WatchWhat};
 
 /// The generated client of a hub.
@@ -68,7 +70,8 @@ impl Hub {
     pub(crate) async fn info(&self) -> Outcome<HubInfo> {
         let mut client = self.client.clone();
         let answer = self.unary(GetHubRequest {}, async |request| client.get_hub(request).await).await?;
-        HubInfo::read(answer, &self.address)
+        let failover = self.hub_failover_in(answer.failover.clone())?;
+        HubInfo::read(answer, failover, &self.address)
     }
 
     /// One request and its answer, within the time that one may take.

@@ -1,6 +1,7 @@
 //! What a hub answers and the domain model has no type for.
 
 use nave_common::assignment::Generation;
+use nave_common::failover::HubFailover;
 use nave_common::manifest::ObjectKey;
 use nave_common::metadata::Labels;
 use nave_common::status::PlacementReport;
@@ -23,10 +24,13 @@ pub(crate) struct HubInfo {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) cluster_count: u32,
     pub(crate) application_count: u32,
+    pub(crate) failover: HubFailover,
+    /// After a restore: applications that wait.
+    pub(crate) held_count: u32,
 }
 
 impl HubInfo {
-    pub(super) fn read(answer: v1::GetHubResponse, address: &str) -> Outcome<Self> {
+    pub(super) fn read(answer: v1::GetHubResponse, failover: HubFailover, address: &str) -> Outcome<Self> {
         let generation = answer.generation.unwrap_or_default();
         Ok(Self {
             address: address.to_owned(),
@@ -36,6 +40,8 @@ impl HubInfo {
             started_at: time(answer.started_at_ms),
             cluster_count: answer.cluster_count,
             application_count: answer.application_count,
+            failover,
+            held_count: answer.held_count,
         })
     }
 }

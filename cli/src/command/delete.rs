@@ -1,6 +1,6 @@
-//! `nave delete`: applications, everywhere; join tokens.
+//! `nave delete`: applications, everywhere; clusters, from the fleet; join tokens.
 
-use nave_common::name::ApplicationKey;
+use nave_common::name::{ApplicationKey, ClusterName};
 use serde_json::json;
 
 use super::changes::Changes;
@@ -15,6 +15,7 @@ use crate::output::{Printer, application_name};
 /// What is to be deleted.
 enum Doomed {
     Applications(Vec<ApplicationKey>),
+    Clusters(Vec<ClusterName>),
     Tokens(Vec<String>),
 }
 
@@ -24,6 +25,7 @@ pub(super) async fn run(global: &Global, delete: &Delete, printer: &mut Printer)
     let mut changes = Changes::new(delete.output, delete.dry_run);
     let done = match doomed {
         Doomed::Applications(keys) => applications(&hub, &keys, delete, printer, &mut changes).await,
+        Doomed::Clusters(names) => clusters(&hub, &names, delete, printer, &mut changes).await,
         Doomed::Tokens(ids) => tokens(&hub, &ids, delete, printer, &mut changes).await,
     };
     changes.finish(printer)?;
@@ -48,23 +50,54 @@ fn doomed(delete: &Delete, printer: &Printer) -> Outcome<Doomed> {
     if names.is_empty() {
         return Err(Failure::usage("no name is given; expected KIND NAME, such as application shop"));
     }
+    if delete.force && kind != Kind::Cluster {
+        return Err(Failure::usage("--force is for clusters"));
+    }
     match kind {
         Kind::Application => {
             let keys = names.iter().map(|name| target::application(name, project));
             keys.collect::<Outcome<_>>().map(Doomed::Applications)
         }
         Kind::Token => Ok(Doomed::Tokens(names)),
-        Kind::Cluster => Err(cluster_stays(&names[0])),
+        Kind::Cluster => {
+            let names = names.iter().map(|name| name.parse().map_err(Failure::usage));
+            names.collect::<Outcome<_>>().map(Doomed::Clusters)
+        }
         Kind::Assignment | Kind::Event | Kind::Revision => {
-            Err(Failure::usage("only applications and tokens can be deleted"))
+            Err(Failure::usage("only applications, clusters and tokens can be deleted"))
         }
     }
 }
 
-fn cluster_stays(name: &str) -> Failure {
-    Failure::failed(format!("cluster {name} cannot be deleted")).hint(
-        "to keep applications away from it, give it a taint with effect NoExecute (nave apply -f), then stop its agent",
-    )
+async fn clusters(
+    hub: &Hub,
+    names: &[ClusterName],
+    delete: &Delete,
+    printer: &mut Printer,
+    changes: &mut Changes,
+) -> Outcome {
+    for cluster in names {
+        let name = format!("cluster/{cluster}");
+        match hub.delete_cluster(cluster, delete.force, delete.dry_run).await {
+            Ok((keys, change_id)) => {
+                let keys: Vec<String> = keys.iter().map(application_name).collect();
+                let more = json!({"changeId": change_id, "applications": keys});
+                let place = match keys.as_slice() {
+                    [] => "deleted".to_owned(),
+                    keys => format!("deleted (what is left of {} stays in it)", keys.join(", ")),
+                };
+                changes.tell(printer, &name, &place, more)?;
+            }
+            Err(failure) if delete.ignore_not_found && failure.is_not_found() => {
+                changes.tell(printer, &name, "not there", json!({}))?;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    if !delete.dry_run {
+        printer.hint("its agent is refused from now on: remove it from the cluster, or join it again");
+    }
+    Ok(Exit::Done)
 }
 
 async fn applications(

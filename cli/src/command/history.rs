@@ -10,7 +10,7 @@ pub(super) async fn run(global: &Global, history: &History, printer: &mut Printe
     let key = target::one_application(&history.what, &history.project.project)?;
     let hub = Hub::connect(global).await?;
     let revisions = hub.revisions(&key).await?;
-    let shape = Shape { wide: false, with_project: false, now: now()? };
+    let shape = Shape { now: now()?, ..Shape::default() };
     show(printer, &revisions, history.output, shape, false)?;
     Ok(Exit::Done)
 }

@@ -1,15 +1,20 @@
 //! One file for each verb, and what several of them need.
 
 mod apply;
+mod backup;
 mod changes;
 mod completions;
 mod context;
+mod cordon;
 mod delete;
 mod demo;
 mod describe;
 mod diff;
+mod drain;
+mod failover;
 mod get;
 mod history;
+mod hub;
 mod join;
 mod labels;
 mod render;
@@ -20,6 +25,8 @@ mod undo;
 mod version;
 mod wait;
 mod waiting;
+
+use cordon::Mark;
 
 use crate::args::{Args, Command};
 use crate::exit::{Failure, Outcome};
@@ -57,6 +64,13 @@ async fn dispatch(args: Args, printer: &mut Printer) -> Outcome {
         Command::History(verb) => Box::pin(history::run(global, &verb, printer)).await,
         Command::Undo(verb) => Box::pin(undo::run(global, &verb, printer)).await,
         Command::Wait(verb) => Box::pin(wait::run(global, &verb, printer)).await,
+        Command::Failover(verb) => Box::pin(failover::run(global, &verb, printer)).await,
+        Command::Cordon(verb) => Box::pin(cordon::run(global, &verb.clusters, Mark::Cordon, printer)).await,
+        Command::Uncordon(verb) => {
+            Box::pin(cordon::run(global, &verb.clusters, Mark::Uncordon, printer)).await
+        }
+        Command::Drain(verb) => Box::pin(drain::run(global, &verb, printer)).await,
+        Command::Hub(verb) => Box::pin(hub::run(global, &verb, printer)).await,
         Command::Token(verb) => Box::pin(token::run(global, &verb, printer)).await,
         Command::Join(verb) => Box::pin(join::run(&verb, printer)).await,
         Command::Context(verb) => context::run(&verb, printer),

@@ -11,7 +11,7 @@ pub(super) async fn run(global: &Global, token: &Token, printer: &mut Printer) -
         TokenVerb::Create(create) => self::create(global, create, printer).await,
         TokenVerb::List { output } => {
             let tokens = Hub::connect(global).await?.tokens().await?;
-            let shape = Shape { wide: false, with_project: false, now: now()? };
+            let shape = Shape { now: now()?, ..Shape::default() };
             show(printer, &tokens, *output, shape, false)?;
             Ok(Exit::Done)
         }

@@ -15,5 +15,5 @@ pub(crate) use encode::{as_resource, json_line, json_text, list, yaml_text};
 pub(crate) use printer::{Printer, complain};
 pub(crate) use progress::Progress;
 pub(crate) use row::{Row, Shape, show};
-pub(crate) use rows::{application_name, cluster_state};
+pub(crate) use rows::{Movement, application_name, cluster_state, lease_text, way};
 pub(crate) use table::Table;

@@ -16,6 +16,14 @@ pub(crate) struct Shape {
     pub(crate) with_project: bool,
     /// What ages are counted to.
     pub(crate) now: Timestamp,
+    /// Whether applications say what failover does with them: where it does anything with one of them.
+    pub(crate) with_failover: bool,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { wide: false, with_project: false, now: Timestamp::EPOCH, with_failover: false }
+    }
 }
 
 /// A resource that can be shown.

@@ -1,6 +1,7 @@
 //! One application: what is wanted, where it runs and why there, what is not healthy, what happened.
 
 use nave_common::application::Application;
+use nave_common::failover::{Failover, FailoverView};
 use nave_common::health::Health;
 use nave_common::name::ApplicationKey;
 use nave_common::placement::{Placement, Verdict};
@@ -16,7 +17,8 @@ use crate::output::{Cell, Printer, Row as _, Shape, Table, Tone, age, ago, now};
 
 pub(super) async fn describe(hub: &Hub, key: &ApplicationKey, printer: &mut Printer) -> Outcome<()> {
     let application = hub.application(key).await?;
-    let (report, assignments, events) = tokio::try_join!(
+    let (failover, report, assignments, events) = tokio::try_join!(
+        hub.failover(key),
         hub.explain_placement(key),
         hub.assignments(Some(key), None),
         hub.events(Some(key), None, EVENT_COUNT),
@@ -26,9 +28,12 @@ pub(super) async fn describe(hub: &Hub, key: &ApplicationKey, printer: &mut Prin
     clusters(&assignments, now, printer)?;
     why(&report, printer)?;
     unhealthy(&assignments, now, printer)?;
+    if application.spec.placement.count.is_some() || !is_idle(&failover) {
+        super::failover::describe(&failover, now, printer)?;
+    }
     if !events.is_empty() {
         heading(printer, "Events")?;
-        let shape = Shape { wide: false, with_project: false, now };
+        let shape = Shape { now, ..Shape::default() };
         let mut table = Table::without_header(5).indented(2);
         for event in &events {
             table.push(event.cells(&shape));
@@ -36,6 +41,11 @@ pub(super) async fn describe(hub: &Hub, key: &ApplicationKey, printer: &mut Prin
         table.print(printer)?;
     }
     Ok(())
+}
+
+/// Whether failover has nothing to do with it.
+fn is_idle(view: &FailoverView) -> bool {
+    view.failover == Failover::default() && view.state.is_empty()
 }
 
 fn facts(application: &Application, now: Timestamp) -> Facts {
@@ -138,7 +148,7 @@ fn clusters(assignments: &[AssignmentView], now: Timestamp, printer: &mut Printe
         printer.line("  none")?;
         return Ok(());
     }
-    let shape = Shape { wide: false, with_project: false, now };
+    let shape = Shape { now, ..Shape::default() };
     // The first column names the application, which is known here.
     let mut table = Table::new(AssignmentView::columns(&shape)[1..].to_vec()).indented(2);
     for view in assignments {

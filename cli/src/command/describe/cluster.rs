@@ -13,12 +13,15 @@ use crate::output::{Cell, Printer, Row as _, Shape, Table, Tone, ago, cluster_st
 
 pub(super) async fn describe(hub: &Hub, name: &ClusterName, printer: &mut Printer) -> Outcome<()> {
     let cluster = hub.cluster(name).await?;
-    let (assignments, events) =
-        tokio::try_join!(hub.assignments(None, Some(name)), hub.events(None, Some(name), EVENT_COUNT))?;
+    let (assignments, failovers, events) = tokio::try_join!(
+        hub.assignments(None, Some(name)),
+        hub.failovers(None),
+        hub.events(None, Some(name), EVENT_COUNT)
+    )?;
     let now = now()?;
     facts(&cluster, now).print(printer)?;
     resources(&cluster, printer)?;
-    let shape = Shape { wide: false, with_project: true, now };
+    let shape = Shape { with_project: true, now, ..Shape::default() };
     heading(printer, "Applications")?;
     let mut table = Table::new(columns_but_cluster(AssignmentView::columns(&shape))).indented(2);
     for view in &assignments {
@@ -34,6 +37,7 @@ pub(super) async fn describe(hub: &Hub, name: &ClusterName, printer: &mut Printe
             &format!("  {key} runs here, and this hub has never heard of it: left alone"),
         )?;
     }
+    super::failover::of_cluster(name, &failovers, now, printer)?;
     if !events.is_empty() {
         heading(printer, "Events")?;
         let mut table = Table::without_header(5).indented(2);
@@ -61,6 +65,13 @@ fn facts(cluster: &Cluster, now: Timestamp) -> Facts {
     for taint in &cluster.spec.taints {
         let value = if taint.value.is_empty() { String::new() } else { format!("={}", taint.value) };
         facts.toned("Taint", format!("{}{value}:{:?}", taint.key, taint.effect), Tone::Busy);
+    }
+    match (cluster.spec.cordoned, cluster.spec.drained) {
+        (_, true) => {
+            facts.toned("Drained", "what is here leaves, nothing new comes (nave uncordon)", Tone::Busy);
+        }
+        (true, false) => facts.toned("Cordoned", "nothing new comes (nave uncordon)", Tone::Busy),
+        (false, false) => {}
     }
     facts.add("Weight", cluster.spec.weight.map(|weight| weight.to_string()).unwrap_or_default());
     facts.add("Joined", ago(cluster.metadata.created_at, now));

@@ -2,6 +2,7 @@
 
 mod application;
 mod cluster;
+mod failover;
 
 use std::io;
 

@@ -2,8 +2,10 @@
 
 mod watch;
 
+use nave_common::application::Application;
 use nave_common::name::{ApplicationKey, ClusterName, ProjectName};
 
+use super::failover::hub_lines;
 use super::target::{self, Kind};
 use crate::args::{Format, Get, Global};
 use crate::client::{Hub, WatchWhat};
@@ -45,7 +47,12 @@ pub(super) async fn run(global: &Global, get: &Get, printer: &mut Printer) -> Ou
 }
 
 fn shape(get: &Get) -> Outcome<Shape> {
-    Ok(Shape { wide: get.output == Format::Wide, with_project: get.all_projects, now: now()? })
+    Ok(Shape {
+        wide: get.output == Format::Wide,
+        with_project: get.all_projects,
+        now: now()?,
+        with_failover: get.watch,
+    })
 }
 
 /// What was asked for, with the names that were given.
@@ -105,7 +112,17 @@ impl Asked<'_> {
     }
 
     fn show<R: Row>(&self, printer: &mut Printer, resources: &[R], none: &str) -> Outcome<()> {
-        show(printer, resources, self.get.output, self.shape, self.names.len() == 1)?;
+        self.show_in(self.shape, printer, resources, none)
+    }
+
+    fn show_in<R: Row>(
+        &self,
+        shape: Shape,
+        printer: &mut Printer,
+        resources: &[R],
+        none: &str,
+    ) -> Outcome<()> {
+        show(printer, resources, self.get.output, shape, self.names.len() == 1)?;
         if resources.is_empty() && matches!(self.get.output, Format::Table | Format::Wide) {
             printer.hint(none);
         }
@@ -119,16 +136,35 @@ impl Asked<'_> {
                 Some(project) => format!("there are no such applications in project {project} (-A: in all)"),
                 None => "there are no such applications".to_owned(),
             };
-            return self.show(printer, &applications, &none);
+            return self.show_applications(printer, &applications, &none);
         }
         let mut applications = Vec::new();
         for key in self.keys()? {
             applications.push(hub.application(&key).await?);
         }
-        self.show(printer, &applications, "")
+        self.show_applications(printer, &applications, "")
+    }
+
+    /// With a column for failover where one of them moves.
+    fn show_applications(
+        &self,
+        printer: &mut Printer,
+        applications: &[Application],
+        none: &str,
+    ) -> Outcome<()> {
+        let moves = |application: &Application| {
+            application.status.as_ref().is_some_and(|status| !status.failover.is_empty())
+        };
+        let shape = Shape { with_failover: applications.iter().any(moves), ..self.shape };
+        self.show_in(shape, printer, applications, none)
     }
 
     async fn clusters(&self, hub: &Hub, printer: &mut Printer) -> Outcome<()> {
+        if matches!(self.get.output, Format::Table | Format::Wide) {
+            for line in hub_lines(&hub.info().await?.failover, self.shape.now) {
+                printer.warning(&line);
+            }
+        }
         if self.names.is_empty() {
             let clusters = hub.clusters(self.get.selector.as_ref()).await?;
             return self.show(printer, &clusters, "no such clusters have joined (see `nave token create`)");

@@ -29,8 +29,11 @@ impl Row for Application {
     fn columns(shape: &Shape) -> Vec<&'static str> {
         let mut columns = key_columns(shape, "NAME");
         columns.extend(["REVISION", "CLUSTERS", "SYNC", "HEALTH", "AGE"]);
+        if shape.with_failover && !shape.wide {
+            columns.push("FAILOVER");
+        }
         if shape.wide {
-            columns.extend(["HEARD", "NAMESPACE", "ORIGIN", "LABELS", "REASON"]);
+            columns.extend(["PARKED", "FAILOVER", "HEARD", "NAMESPACE", "ORIGIN", "LABELS", "REASON"]);
         }
         columns
     }
@@ -50,8 +53,18 @@ impl Row for Application {
             Cell::state(status.health),
             Cell::new(age(self.metadata.created_at, shape.now)),
         ]);
+        let failover = Cell::toned(status.failover.as_str(), Tone::Busy);
+        if shape.with_failover && !shape.wide {
+            cells.push(failover.clone());
+        }
         if shape.wide {
             cells.extend([
+                Cell::new(if status.parked_count == 0 {
+                    String::new()
+                } else {
+                    status.parked_count.to_string()
+                }),
+                failover,
                 Cell::new(age(status.observed_at, shape.now)),
                 Cell::new(self.spec.namespace.as_ref().map(ToString::to_string).unwrap_or_default()),
                 Cell::new(status.origin),

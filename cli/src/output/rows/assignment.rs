@@ -38,7 +38,13 @@ impl Row for AssignmentView {
             Cell::new(self.assignment.cluster.as_str()),
             Cell::new(revision),
             Cell::state(sync),
-            Cell::state(health),
+            match (&self.assignment.desired, health) {
+                // Nothing runs there, so nothing of it is healthy.
+                (Desired::Run(run), Health::Healthy) if !run.activity.is_active() => {
+                    Cell::toned("Parked", Tone::Dim)
+                }
+                _ => Cell::state(health),
+            },
             Cell::new(objects.unwrap_or_default()),
             Cell::new(age(status.map(|status| status.observed_at), shape.now)),
             Cell::toned(reason, if health == Health::Healthy { Tone::Dim } else { Tone::Plain }),

@@ -27,7 +27,7 @@ impl Row for Cluster {
         let mut cells = vec![
             Cell::new(self.metadata.name.as_str()),
             Cell::new(label("region")),
-            cluster_state(&status),
+            cluster_row_state(self, &status),
             Cell::new(age(status.last_heard_at, shape.now)),
             if status.observed.is_none() {
                 Cell::new("")
@@ -59,6 +59,18 @@ impl Row for Cluster {
     fn document(&self) -> Outcome<Value> {
         as_resource("Cluster", self)
     }
+}
+
+/// Whether it is heard, and well; and whether a person keeps work away: `Alive,Cordoned`.
+fn cluster_row_state(cluster: &Cluster, status: &ClusterStatus) -> Cell {
+    let state = cluster_state(status);
+    let word = match (cluster.spec.cordoned, cluster.spec.drained) {
+        (_, true) => "Drained",
+        (true, false) => "Cordoned",
+        (false, false) => return state,
+    };
+    let tone = if state.tone == Tone::Good { Tone::Busy } else { state.tone };
+    Cell::toned(format!("{},{word}", state.text), tone)
 }
 
 /// Whether it is heard, and well.

@@ -4,10 +4,14 @@ mod application;
 mod assignment;
 mod cluster;
 mod event;
+mod failover;
+mod movement;
 mod revision;
 mod token;
 
 pub(crate) use cluster::cluster_state;
+pub(crate) use failover::{lease_text, way};
+pub(crate) use movement::Movement;
 use nave_common::metadata::Labels;
 use nave_common::name::{ApplicationKey, ProjectName};
 
