@@ -1,7 +1,7 @@
 //! One virtual time for everybody, and how each machine's clocks show it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nave_common::time::Timestamp;
@@ -29,14 +29,30 @@ impl TrueTime {
         self.millis.load(Ordering::Relaxed)
     }
 
-    /// The clocks of a machine that starts now. To be called in the machine's runtime.
+    /// The clocks of a machine that starts now, which runs fast by so many parts per million. To be called in the
+    /// machine's runtime.
     #[must_use]
-    pub fn machine(&self) -> MachineClock {
+    pub fn machine(&self, drift_ppm: i32, wall: Wall) -> MachineClock {
         MachineClock {
             time: self.clone(),
             started_at: Duration::from_millis(self.millis()),
             base: Instant::now(),
+            drift_ppm,
+            wall,
         }
+    }
+}
+
+/// How far a machine's time of day was set away from the true one. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Wall {
+    offset_ms: Arc<AtomicI64>,
+}
+
+impl Wall {
+    /// Somebody sets it by so much.
+    pub fn jump(&self, by_ms: i64) {
+        self.offset_ms.fetch_add(by_ms, Ordering::Relaxed);
     }
 }
 
@@ -46,6 +62,8 @@ pub struct MachineClock {
     time: TrueTime,
     started_at: Duration,
     base: Instant,
+    drift_ppm: i32,
+    wall: Wall,
 }
 
 impl MachineClock {
@@ -59,10 +77,19 @@ impl MachineClock {
         }
     }
 
-    /// The wall clock, in milliseconds since 1970.
+    /// The boot clock: as fast or slow as this machine's clock is.
+    #[must_use]
+    pub fn since_boot(&self) -> Duration {
+        let nanos = i128::try_from(self.since_start().as_nanos()).unwrap_or(i128::MAX / 2_000_000);
+        let shown = nanos + nanos * i128::from(self.drift_ppm) / 1_000_000;
+        Duration::from_nanos(u64::try_from(shown).unwrap_or(0))
+    }
+
+    /// The time of day, in milliseconds since 1970.
     #[must_use]
     pub fn wall_millis(&self) -> i64 {
-        NOON_MS + i64::try_from(self.since_start().as_millis()).unwrap_or(i64::MAX / 2)
+        let since_start = i64::try_from(self.since_boot().as_millis()).unwrap_or(i64::MAX / 2);
+        NOON_MS + since_start + self.wall.offset_ms.load(Ordering::Relaxed)
     }
 }
 
@@ -72,6 +99,6 @@ impl nave_hub::clock::Clock for MachineClock {
     }
 
     fn boot(&self) -> Duration {
-        self.since_start()
+        self.since_boot()
     }
 }

@@ -3,10 +3,9 @@
 use nave_common::assignment::{Activity, Desired};
 use nave_common::failover::Fence;
 use nave_common::name::ApplicationKey;
-use rand::RngExt as _;
 
 use super::applications;
-use super::faults::{Fault, Kind};
+use super::faults::{Fault, STORM_MS};
 use super::hosts::HUB;
 use super::report::{Failure, Report};
 use super::{World, cluster_name};
@@ -19,12 +18,8 @@ const LOOK_MS: u64 = 250;
 const REST_MS: u64 = 420_000;
 /// How long it has to stay as it should be, in milliseconds: longer than a liveness lease.
 const CALM_MS: u64 = 15_000;
-/// How long faults strike, in milliseconds.
-const STORM_MS: u64 = 300_000;
 /// How long a hub that has just started moves nothing, in milliseconds, and a little more.
 const WARM_UP_MS: u64 = 70_000;
-/// The most faults at once.
-const MAX_FAULTS: usize = 2;
 /// How much of what happened a failure shows.
 const MAX_TRACE: usize = 400;
 
@@ -57,25 +52,18 @@ impl World<'_> {
 
     /// Lets faults strike and end.
     fn storm(&mut self) -> Result<(), Box<Failure>> {
-        let end_ms = self.time.millis() + STORM_MS;
-        let edit_ms = self.time.millis() + self.random.random_range(0..2 * STORM_MS);
-        // A hub that has just started moves nothing for a while: in half of all worlds it does not die.
-        let hub_dies = self.random.random_bool(0.5);
-        let mut next_ms = 0;
-        while self.time.millis() < end_ms {
-            let now = self.time.millis();
+        let start_ms = self.time.millis();
+        let mut coming = self.schedule.faults.clone().into_iter().peekable();
+        while self.time.millis() < start_ms + STORM_MS {
+            let now = self.time.millis() - start_ms;
             while let Some(place) = self.faults.iter().position(|fault| fault.until_ms <= now) {
                 let fault = self.faults.swap_remove(place);
                 self.end(fault);
             }
-            if now >= next_ms {
-                next_ms = now + self.random.random_range(2_000..20_000);
-                let fault = Fault::draw(&mut self.random, self.spokes.len(), now);
-                if hub_dies || fault.kind != Kind::HubCrash {
-                    self.try_begin(fault);
-                }
+            while let Some(fault) = coming.next_if(|fault| fault.from_ms <= now) {
+                self.begin(fault);
             }
-            if now >= edit_ms && !self.people.has_edited {
+            if now >= self.schedule.edit_ms && !self.people.has_edited {
                 self.edit();
             }
             self.pass(LOOK_MS)?;
@@ -83,13 +71,9 @@ impl World<'_> {
         Ok(())
     }
 
-    fn try_begin(&mut self, fault: Fault) {
-        let taken = self.faults.iter().flat_map(Fault::parts).any(|part| fault.parts().contains(&part));
-        if taken || self.faults.len() >= MAX_FAULTS {
-            return;
-        }
+    fn begin(&mut self, fault: Fault) {
         *self.report.faults.entry(fault.kind).or_default() += 1;
-        let seconds = (fault.until_ms - self.time.millis()) / 1000;
+        let seconds = (fault.until_ms - fault.from_ms) / 1000;
         self.note(&format!("{:?} strikes {} for {seconds} s", fault.kind, self.spokes[fault.spoke].name));
         self.strike(fault);
         self.faults.push(fault);

@@ -70,7 +70,8 @@ impl Contents {
     }
 }
 
-fn items(cluster: &Cluster, path: &str) -> Vec<Value> {
+/// Every object of a kind, by the path at which it is listed.
+pub(super) fn items(cluster: &Cluster, path: &str) -> Vec<Value> {
     let request = Request { method: "GET".into(), path: path.into(), ..Request::default() };
     let Reply::Whole { body, .. } = cluster.handle(&request) else { return Vec::new() };
     let mut list: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nave_sim::Failing;
-use rand::RngExt as _;
+use nave_sim::{Cluster, Failing, Reply, Request};
 use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
 
-use super::World;
 use super::hosts::HUB;
+use super::{SPOKES, World};
+
+/// How long faults strike, in milliseconds.
+pub const STORM_MS: u64 = 300_000;
+/// The most faults at once.
+const MAX_FAULTS: usize = 2;
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,12 +47,16 @@ pub enum Kind {
     ApiCut,
     /// The line between agent and API server stands still.
     ApiDelay,
+    /// The cluster's nodes are cut off from its API server: none is Ready, and their pods live.
+    NodesDown,
     /// The whole region is dark: the agent is dead and its API server down; workloads live.
     Dark,
+    /// Somebody sets the hub's time of day, by up to half an hour either way.
+    WallJump,
 }
 
 /// Every kind, and how often it is drawn against the others.
-pub const KINDS: [(Kind, u32); 15] = [
+pub const KINDS: [(Kind, u32); 17] = [
     (Kind::Partition, 6),
     (Kind::OneWayUp, 3),
     (Kind::OneWayDown, 3),
@@ -61,7 +71,9 @@ pub const KINDS: [(Kind, u32); 15] = [
     (Kind::ApiSlow, 2),
     (Kind::ApiCut, 2),
     (Kind::ApiDelay, 2),
+    (Kind::NodesDown, 3),
     (Kind::Dark, 4),
+    (Kind::WallJump, 1),
 ];
 
 /// What a fault acts on; one fault at a time acts on each.
@@ -75,22 +87,70 @@ pub enum Part {
     Agent(usize),
     /// A spoke's API server.
     Api(usize),
+    /// The hub's time of day.
+    Wall,
 }
 
 /// A fault that lasts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
     /// What it is.
     pub kind: Kind,
     /// The spoke that it strikes; the hub's own faults strike none.
     pub spoke: usize,
-    /// When it ends, in milliseconds since the world began.
+    /// When it begins, in milliseconds since faults began to strike.
+    pub from_ms: u64,
+    /// When it ends.
     pub until_ms: u64,
+    /// How much, where there is a how much: such as the milliseconds of a jump.
+    pub size: i64,
+}
+
+/// What happens to a world, and when: all that its seed decides but for the network's latencies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// The faults, in the order in which they begin.
+    pub faults: Vec<Fault>,
+    /// When a person takes an application out of a region, in milliseconds since faults began to strike; in half of all
+    /// worlds after their end, and so never.
+    pub edit_ms: u64,
+    /// By how much each spoke's clock runs fast, and last the hub's, in parts per million.
+    pub drifts: [i32; SPOKES.len() + 1],
+}
+
+/// Clocks run fast or slow by so much at most, in parts per million: two that go apart stay within the margin of
+/// [`nave_common::failover::DRIFT_PARTS`].
+const MAX_DRIFT_PPM: i32 = 9_000;
+/// How far the time of day is set at most, in milliseconds.
+const MAX_JUMP_MS: i64 = 1_800_000;
+
+impl Schedule {
+    /// The schedule of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        // A hub that has just started moves nothing for a while: in half of all worlds it does not die.
+        let hub_dies = random.random_bool(0.5);
+        let edit_ms = random.random_range(0..2 * STORM_MS);
+        let drifts = std::array::from_fn(|_| random.random_range(-MAX_DRIFT_PPM..=MAX_DRIFT_PPM));
+        let mut faults: Vec<Fault> = Vec::new();
+        let mut from_ms = 0;
+        while from_ms < STORM_MS {
+            let fault = Fault::draw(&mut random, from_ms);
+            let going: Vec<_> = faults.iter().filter(|other| other.until_ms > from_ms).collect();
+            let is_free =
+                going.iter().flat_map(|other| other.parts()).all(|part| !fault.parts().contains(&part));
+            if is_free && going.len() < MAX_FAULTS && (hub_dies || fault.kind != Kind::HubCrash) {
+                faults.push(fault);
+            }
+            from_ms += random.random_range(2_000..20_000);
+        }
+        Self { faults, edit_ms, drifts }
+    }
 }
 
 impl Fault {
-    /// Draws one for a world with so many spokes.
-    pub fn draw(random: &mut StdRng, spokes: usize, now_ms: u64) -> Self {
+    fn draw(random: &mut StdRng, from_ms: u64) -> Self {
         let total: u32 = KINDS.iter().map(|(_, weight)| weight).sum();
         let mut ticket = random.random_range(0..total);
         let mut kind = Kind::Partition;
@@ -107,8 +167,9 @@ impl Fault {
             1 => random.random_range(8..25),
             _ => random.random_range(25..90),
         };
-        let spoke = random.random_range(0..spokes);
-        Self { kind, spoke, until_ms: now_ms + seconds * 1000 }
+        let spoke = random.random_range(0..SPOKES.len());
+        let size = random.random_range(-MAX_JUMP_MS..=MAX_JUMP_MS);
+        Self { kind, spoke, from_ms, until_ms: (from_ms + seconds * 1000).min(STORM_MS), size }
     }
 
     /// What it acts on.
@@ -121,9 +182,15 @@ impl Fault {
             }
             Kind::AgentCrash | Kind::AgentDiskLost => vec![Part::Agent(spoke)],
             Kind::HubCrash => vec![Part::Hub],
-            Kind::ApiDown | Kind::ApiErrors | Kind::ApiSlow | Kind::ApiCut | Kind::ApiDelay => {
+            Kind::ApiDown
+            | Kind::ApiErrors
+            | Kind::ApiSlow
+            | Kind::ApiCut
+            | Kind::ApiDelay
+            | Kind::NodesDown => {
                 vec![Part::Api(spoke)]
             }
+            Kind::WallJump => vec![Part::Wall],
             Kind::Dark => vec![Part::Agent(spoke), Part::Api(spoke)],
         }
     }
@@ -131,7 +198,7 @@ impl Fault {
     /// The spoke whose cluster it disturbs.
     #[must_use]
     pub fn disturbs(&self) -> Option<usize> {
-        (self.kind != Kind::HubCrash).then_some(self.spoke)
+        (!matches!(self.kind, Kind::HubCrash | Kind::WallJump)).then_some(self.spoke)
     }
 }
 
@@ -166,6 +233,8 @@ impl World<'_> {
             }),
             Kind::ApiCut => self.with_api(fault.spoke, nave_sim::Faults::cut_connections),
             Kind::ApiDelay => self.sim.hold(agent, kube),
+            Kind::NodesDown => self.set_nodes(fault.spoke, "Unknown"),
+            Kind::WallJump => self.hub.wall.jump(fault.size),
             Kind::Dark => {
                 self.sim.crash(agent);
                 self.with_api(fault.spoke, nave_sim::Faults::take_down);
@@ -192,7 +261,8 @@ impl World<'_> {
             Kind::HubCrash => self.sim.bounce(HUB),
             Kind::ApiErrors | Kind::ApiSlow => self.with_api(fault.spoke, nave_sim::Faults::clear),
             Kind::ApiDown => self.with_api(fault.spoke, nave_sim::Faults::bring_up),
-            Kind::ApiCut => {}
+            Kind::ApiCut | Kind::WallJump => {}
+            Kind::NodesDown => self.set_nodes(fault.spoke, "True"),
             Kind::ApiDelay => self.sim.release(agent, kube),
             Kind::Dark => {
                 self.with_api(fault.spoke, nave_sim::Faults::bring_up);
@@ -207,7 +277,63 @@ impl World<'_> {
         }
     }
 
+    /// The cluster's own controller says of every node whether it is Ready.
+    fn set_nodes(&self, spoke: usize, status: &str) {
+        let Some(cluster) = self.spokes[spoke].cluster.get() else { return };
+        for mut node in super::eyes::items(cluster, "/api/v1/nodes") {
+            let Some(conditions) = node["status"]["conditions"].as_array_mut() else { continue };
+            for condition in conditions.iter_mut().filter(|condition| condition["type"] == "Ready") {
+                condition["status"] = Value::from(status);
+            }
+            let name = node["metadata"]["name"].as_str().unwrap_or_default();
+            let merge = json!({"status": {"conditions": node["status"]["conditions"]}});
+            patch(cluster, &format!("/api/v1/nodes/{name}/status"), &merge);
+        }
+    }
+
     fn agent_host(&self, spoke: usize) -> String {
         format!("agent-{}", self.spokes[spoke].name)
+    }
+}
+
+/// Changes an object from within the cluster, past every fault of its API server.
+fn patch(cluster: &Cluster, path: &str, merge: &Value) {
+    let reply = cluster.handle(&Request {
+        method: "PATCH".into(),
+        path: path.to_owned(),
+        content_type: "application/merge-patch+json".into(),
+        user_agent: "node-controller".into(),
+        body: merge.to_string().into(),
+        ..Request::default()
+    });
+    if let Reply::Whole { code, body, .. } = reply {
+        assert!(code < 300, "{path}: {code} {}", String::from_utf8_lossy(&body));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_faults_again_and_another_seed_others() {
+        assert_eq!(Schedule::of(7), Schedule::of(7));
+        assert_ne!(Schedule::of(7), Schedule::of(8));
+    }
+
+    #[test]
+    fn no_two_faults_act_on_the_same_part_at_once() {
+        for seed in 0..200 {
+            let faults = Schedule::of(seed).faults;
+            assert!(faults.len() > 5, "seed {seed} has only {faults:?}");
+            for (place, fault) in faults.iter().enumerate() {
+                let later = &faults[place + 1..];
+                let clash = later.iter().find(|other| {
+                    other.from_ms < fault.until_ms
+                        && other.parts().iter().any(|part| fault.parts().contains(part))
+                });
+                assert_eq!(clash, None, "seed {seed}: {fault:?}");
+            }
+        }
     }
 }

@@ -30,7 +30,7 @@ use nave_sim::{Clock, Cluster};
 use tokio::sync::mpsc;
 use turmoil::net::TcpListener;
 
-use super::clock::TrueTime;
+use super::clock::{TrueTime, Wall};
 use super::net::{self, HUB_PORT, KUBE_PORT, PlainDial, ToCluster};
 
 /// The host of the hub.
@@ -52,6 +52,10 @@ pub struct HubDisk {
     pub config: Config,
     /// The true time.
     pub time: TrueTime,
+    /// The hub's time of day.
+    pub wall: Wall,
+    /// By how much its clock runs fast, in parts per million.
+    pub drift_ppm: i32,
 }
 
 /// The usual set-up of a hub, with the intervals that it has in the field.
@@ -65,7 +69,7 @@ pub fn hub_config(folder: PathBuf) -> Config {
 /// # Errors
 /// Where it cannot start, or fails for good.
 pub async fn hub(disk: Arc<HubDisk>) -> turmoil::Result {
-    let clock = Arc::new(disk.time.machine());
+    let clock = Arc::new(disk.time.machine(disk.drift_ppm, disk.wall.clone()));
     let ground = Ground {
         store: disk.store.clone(),
         blobs: Arc::new(FolderBlobs::open(disk.bundles.clone(), FreeSpace::reserve(0)).await?),
@@ -125,7 +129,7 @@ pub struct SpokeDisk {
 /// # Errors
 /// Where its port is taken.
 pub async fn cluster(disk: Arc<SpokeDisk>) -> turmoil::Result {
-    let clock = disk.time.machine();
+    let clock = disk.time.machine(0, Wall::default());
     let clock = Clock::new(move || {
         jiff::Timestamp::from_millisecond(clock.wall_millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
     });

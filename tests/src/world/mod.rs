@@ -37,18 +37,16 @@ use nave_common::name::ClusterName;
 use nave_hub::records::{ClusterRecord, Record};
 use nave_hub::store::memory::MemoryStore;
 use nave_hub::store::{Store, Transaction};
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use turmoil::Sim;
 
 use self::applications::Work;
-use self::clock::TrueTime;
+use self::clock::{TrueTime, Wall};
 pub use self::drive::run;
 use self::eyes::{Contents, Durable};
-use self::faults::Fault;
+use self::faults::{Fault, Schedule};
 use self::hosts::{HUB, HubDisk, PERSON, SpokeDisk};
 use self::people::People;
 use self::report::{Report, Tally};
@@ -68,7 +66,7 @@ pub struct World<'a> {
     seed: u64,
     sim: Sim<'a>,
     time: TrueTime,
-    random: StdRng,
+    schedule: Schedule,
     hub: Arc<HubDisk>,
     spokes: Vec<Arc<SpokeDisk>>,
     work: Vec<Work>,
@@ -98,6 +96,7 @@ impl World<'_> {
     pub fn new(seed: u64, work: Vec<Work>) -> Self {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("a folder for a world: {error}"));
         let time = TrueTime::default();
+        let schedule = Schedule::of(seed);
         let mut sim = turmoil::Builder::new()
             .tick_duration(STEP)
             .simulation_duration(Duration::from_secs(86_400))
@@ -113,6 +112,8 @@ impl World<'_> {
             peers: Mutex::default(),
             config: hosts::hub_config(folder.path().join("hub")),
             time: time.clone(),
+            wall: Wall::default(),
+            drift_ppm: schedule.drifts[SPOKES.len()],
         });
         let host = hub.clone();
         sim.host(HUB, move || hosts::hub(host.clone()));
@@ -127,7 +128,7 @@ impl World<'_> {
             seed,
             sim,
             time,
-            random: StdRng::seed_from_u64(seed),
+            schedule,
             hub,
             contents: vec![Contents::default(); spokes.len()],
             spokes,
