@@ -18,6 +18,7 @@ pub use self::core::Core;
 pub use self::ground::Ground;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config};
+use crate::fencing;
 use crate::init::{self, Folder};
 use crate::listen::{self, Listener};
 use crate::store;
@@ -50,6 +51,9 @@ pub enum Error {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up")]
     Tls(#[from] tls::Error),
+    /// The fencing webhook cannot be used as it is set up.
+    #[error("the fencing webhook cannot be used")]
+    Fencing(#[from] fencing::Error),
     /// An address cannot be listened at.
     #[error("cannot listen at {address}; is another hub running there?")]
     Listen {

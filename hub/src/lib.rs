@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 pub mod error;
 pub mod events;
+pub mod fencing;
 pub mod hub;
 pub mod init;
 pub mod listen;

@@ -20,7 +20,7 @@ use nave_common::resources::Resources;
 use nave_common::revision::Revision;
 use nave_common::time::{BootTime, Timestamp};
 use nave_hub::clock::SystemClock;
-use nave_hub::control::{BundleError, BundleSource, Control};
+use nave_hub::control::{BundleError, BundleSource, Control, Shared};
 use nave_hub::plan::assign::{self, Change, Inputs, Renderings, Told};
 use nave_hub::plan::failover::{self, Decision, Limits, Now};
 use nave_hub::plan::fleet::{Candidate, Fleet};
@@ -85,7 +85,7 @@ async fn control() {
     tokio::spawn(async move { fed.follow(until).await });
     let bundles = Arc::new(OneBundle(Arc::new(bundle())));
     let (bundle, requests) = (bundles.0.digest(), bundles.0.requests());
-    tokio::spawn(Control::new(world.clone(), bundles).run(shutdown.clone()));
+    tokio::spawn(Control::new(world.clone(), bundles, Shared::new(&world)).run(shutdown.clone()));
     for names in (0..CLUSTER_COUNT).collect::<Vec<_>>().chunks(100) {
         write(&store, &world, names.iter().map(|index| cluster_record(*index))).await;
     }

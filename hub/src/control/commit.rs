@@ -15,6 +15,8 @@ use crate::store::{
 
 /// Writes in one transaction: the store's bound, less the generation and some to spare.
 const MAX_WRITES: usize = 120;
+/// Applications in one transaction: each takes two compares, and the generation one.
+const MAX_APPLICATIONS: usize = 60;
 /// Bytes in one transaction: the store's bound, less room for the compares' keys.
 const MAX_BYTES: usize = MAX_TRANSACTION_BYTES - (128 << 10);
 /// Transactions in flight.
@@ -26,6 +28,8 @@ pub(super) struct Batch {
     pub(super) key: ApplicationKey,
     /// The record that was planned.
     pub(super) sequence: Sequence,
+    /// How it stood in failover when it was planned: the record, or none.
+    pub(super) failover: Expect,
     pub(super) writes: Vec<Write>,
 }
 
@@ -54,10 +58,18 @@ pub(super) struct Committed {
     pub(super) conflicted: BTreeSet<ApplicationKey>,
 }
 
+/// What was there when an application was planned.
+#[derive(Debug, Clone, Copy)]
+struct Planned {
+    sequence: Sequence,
+    /// `None` where another transaction of the same application writes the record.
+    failover: Option<Expect>,
+}
+
 /// Some applications' writes that fit one transaction.
 #[derive(Debug, Default)]
 struct Part {
-    compares: BTreeMap<ApplicationKey, Sequence>,
+    compares: BTreeMap<ApplicationKey, Planned>,
     writes: Vec<(ApplicationKey, Write)>,
     size_bytes: usize,
 }
@@ -110,6 +122,12 @@ struct Done {
 }
 
 impl Part {
+    fn has_room_for(&self, key: &ApplicationKey, write_count: usize, size_bytes: usize) -> bool {
+        self.writes.len() + write_count <= MAX_WRITES
+            && self.size_bytes + size_bytes <= MAX_BYTES
+            && (self.compares.len() < MAX_APPLICATIONS || self.compares.contains_key(key))
+    }
+
     /// Commits what still holds: an application that has changed is left out, and the others go on.
     async fn commit(
         mut self,
@@ -125,7 +143,7 @@ impl Part {
                     return Ok(done);
                 }
                 Err(store::Error::Conflict { key, .. }) => match Name::parse(&key)? {
-                    Some(Name::Application(key)) => {
+                    Some(Name::Application(key) | Name::Failover(key)) => {
                         self.writes.retain(|(owner, _)| *owner != key);
                         self.compares.remove(&key);
                         done.conflicted.insert(key);
@@ -146,9 +164,12 @@ impl Part {
         let generation = Name::Generation.key()?;
         let expect = if base == Sequence::ZERO { Expect::Absent } else { Expect::Sequence(base) };
         let mut transaction = Transaction::new().expect(generation, expect);
-        for (key, sequence) in &self.compares {
-            let key = Name::Application(key.clone()).key()?;
-            transaction = transaction.expect(key, Expect::Sequence(*sequence));
+        for (key, planned) in &self.compares {
+            let application = Name::Application(key.clone()).key()?;
+            transaction = transaction.expect(application, Expect::Sequence(planned.sequence));
+            if let Some(failover) = planned.failover {
+                transaction = transaction.expect(Name::Failover(key.clone()).key()?, failover);
+            }
         }
         transaction.writes = self.writes.iter().map(|(_, write)| write.clone()).collect();
         if let Some(counter) = raise_to {
@@ -158,17 +179,25 @@ impl Part {
     }
 }
 
+/// Packs batches into transactions. What fits one is never torn: the standing in failover and the assignments that
+/// follow from it are committed together or not at all. Exclusive work runs in one cluster and always fits. Of a larger
+/// one the standing goes first, and the rest compares only the application.
 fn pack(batches: Vec<Batch>) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     let mut part = Part::default();
     for batch in batches {
+        let size_bytes: usize = batch.writes.iter().map(Write::size_bytes).sum();
+        if !part.has_room_for(&batch.key, batch.writes.len(), size_bytes) && !part.writes.is_empty() {
+            parts.push(std::mem::take(&mut part));
+        }
+        let mut planned = Planned { sequence: batch.sequence, failover: Some(batch.failover) };
         for write in batch.writes {
             let size_bytes = write.size_bytes();
-            let is_full = part.writes.len() >= MAX_WRITES || part.size_bytes + size_bytes > MAX_BYTES;
-            if is_full && !part.writes.is_empty() {
+            if !part.has_room_for(&batch.key, 1, size_bytes) && !part.writes.is_empty() {
                 parts.push(std::mem::take(&mut part));
+                planned.failover = None;
             }
-            part.compares.insert(batch.key.clone(), batch.sequence);
+            part.compares.entry(batch.key.clone()).or_insert(planned);
             part.writes.push((batch.key.clone(), write));
             part.size_bytes += size_bytes;
         }
@@ -209,7 +238,8 @@ mod tests {
 
     fn batch(name: &str, sequence: Sequence, write_count: usize) -> Batch {
         let write = |n| Write::Put { key: Key::new(format!("{name}/{n}")).unwrap(), value: "1".into() };
-        Batch { key: name.parse().unwrap(), sequence, writes: (0..write_count).map(write).collect() }
+        let writes = (0..write_count).map(write).collect();
+        Batch { key: name.parse().unwrap(), sequence, failover: Expect::Absent, writes }
     }
 
     async fn store() -> (MemoryStore, Base, Sequence) {
@@ -237,6 +267,35 @@ mod tests {
         assert_eq!(committed.base.counter, 5);
         let generation = store.get(&Name::Generation.key().unwrap()).await.unwrap().unwrap();
         assert_eq!((&*generation.value, generation.sequence), (b"5".as_slice(), committed.base.sequence));
+    }
+
+    #[tokio::test]
+    async fn an_order_that_came_meanwhile_stops_what_was_planned_without_it() {
+        let (store, base, sequence) = store().await;
+        let failover = Name::Failover("a".parse().unwrap()).key().unwrap();
+        let order = store.commit(Transaction::new().put(failover, "1")).await.unwrap();
+        let batches = vec![batch("a", sequence, 3), batch("b", sequence, 3)];
+        let committed = commit(&store, base, true, batches).await.unwrap();
+        assert_eq!(committed.conflicted, ["a".parse().unwrap()].into());
+        assert_eq!((count(&store, "a/").await, count(&store, "b/").await), (0, 3));
+        let again = Batch { failover: Expect::Sequence(order), ..batch("a", sequence, 3) };
+        let committed = commit(&store, committed.base, true, vec![again]).await.unwrap();
+        assert!(committed.conflicted.is_empty());
+        assert_eq!(count(&store, "a/").await, 3);
+    }
+
+    #[test]
+    fn what_fits_one_transaction_is_not_torn_and_no_transaction_compares_too_much() {
+        let parts = pack(vec![batch("a", Sequence(1), 100), batch("b", Sequence(1), 100)]);
+        let sizes: Vec<usize> = parts.iter().map(|part| part.writes.len()).collect();
+        assert_eq!(sizes, [100, 100]);
+        let parts = pack((0..200).map(|n| batch(&format!("a{n}"), Sequence(1), 2)).collect());
+        assert!(parts.iter().all(|part| part.compares.len() * 2 < crate::store::MAX_OPERATIONS));
+        assert_eq!(parts.iter().map(|part| part.compares.len()).sum::<usize>(), 200);
+        let parts = pack(vec![batch("a", Sequence(1), 300)]);
+        let compared: Vec<bool> =
+            parts.iter().map(|part| part.compares.values().any(|it| it.failover.is_some())).collect();
+        assert_eq!(compared, [true, false, false]);
     }
 
     #[tokio::test]

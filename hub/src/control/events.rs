@@ -2,9 +2,11 @@
 
 use nave_common::assignment::Desired;
 use nave_common::event::{Event, Severity};
+use nave_common::failover::FailoverMode;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::time::Timestamp;
 
+use super::moves::Step;
 use super::news::News;
 use super::snapshot::Job;
 use crate::plan::assign::{Change, Plan, Told};
@@ -40,6 +42,32 @@ pub(super) fn writes(
             write(event)
         })
         .collect()
+}
+
+/// The events of an application's moves, as writes. Those of Exclusive work are always told.
+pub(super) fn of_moves(
+    job: &Job,
+    steps: Vec<Step>,
+    news: &mut News,
+    now: Timestamp,
+) -> Result<Vec<Write>, records::Error> {
+    let is_exclusive = job.application.value.spec.failover.mode == FailoverMode::Exclusive;
+    let mut writes = Vec::new();
+    for Step { severity, reason, message } in steps {
+        tracing::info!(application = %job.key, reason, message, change_id = %job.change_id, "failover");
+        if job.is_own || is_exclusive || news.allows() {
+            writes.push(write(Event {
+                at: now,
+                severity,
+                reason: reason.to_owned(),
+                message,
+                application: Some(job.key.clone()),
+                cluster: None,
+                change_id: job.change_id.to_string(),
+            })?);
+        }
+    }
+    Ok(writes)
 }
 
 /// The write of an event, under a random nonce.

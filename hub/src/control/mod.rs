@@ -8,27 +8,39 @@
 
 mod commit;
 mod dirty;
+mod doubts;
+mod draft;
 mod events;
 mod later;
+mod moves;
 mod news;
 mod preview;
 mod rendering;
 mod round;
+mod signals;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod turns;
+mod vigil;
+mod wakes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nave_common::bundle::Bundle;
 use nave_common::digest::Digest;
+use nave_common::name::ApplicationKey;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use preview::{explain, preview};
 
+use crate::metrics::Metrics;
+use crate::plan::failover::Now;
+use crate::session::grants::Grants;
 use crate::world::{self, Interest, Kinds, Subscription, World};
 use crate::{records, store};
 
@@ -81,13 +93,46 @@ pub struct Control {
     retry_wait: Duration,
     retry_at: Option<Instant>,
     later: later::Later,
+    grants: Arc<Grants>,
+    metrics: Arc<Metrics>,
+    vigil: vigil::Vigil,
+    doubts: doubts::Doubts,
+    turns: turns::Turns,
+    wakes: wakes::Wakes,
+    /// Applications that have reason to move, and that the hub's doubts keep.
+    waits_for_thaw: BTreeSet<ApplicationKey>,
+}
+
+/// What control shares with the rest of the hub.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The exclusive leases.
+    pub grants: Arc<Grants>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    /// Leases of which none was renewed, and counters at zero.
+    #[must_use]
+    pub fn new(world: &World) -> Self {
+        Self { grants: Arc::new(Grants::new(world.now().boot)), metrics: Arc::new(Metrics::new()) }
+    }
 }
 
 impl Control {
     /// A loop over everything that is in `world` and that comes into it; it is not yet running.
     #[must_use]
-    pub fn new(world: World, bundles: Arc<dyn BundleSource>) -> Self {
-        let kinds = Kinds::APPLICATIONS.and(Kinds::CLUSTERS).and(Kinds::REMOVALS).and(Kinds::EVENTS);
+    pub fn new(world: World, bundles: Arc<dyn BundleSource>, shared: Shared) -> Self {
+        let Shared { grants, metrics } = shared;
+        let kinds = [Kinds::CLUSTERS, Kinds::REMOVALS, Kinds::EVENTS, Kinds::STANDINGS, Kinds::FAILOVERS];
+        let kinds = kinds.into_iter().fold(Kinds::APPLICATIONS, Kinds::and);
+        let now = world.now();
+        let options = world.options();
+        world.read(|state| {
+            let states = state.failovers().values().map(|stored| &*stored.value);
+            moves::count_first(&metrics.failover, states);
+        });
         let subscription = world.subscribe(Interest::All(kinds));
         let mut control = Self {
             subscription,
@@ -98,6 +143,13 @@ impl Control {
             retry_wait: MIN_RETRY_WAIT,
             retry_at: None,
             later: later::Later::default(),
+            vigil: vigil::Vigil::new(options.liveness_lease, now.boot),
+            doubts: doubts::Doubts::new(&world),
+            turns: turns::Turns::new(options.failover.burst, options.failover.per_second, now.boot),
+            wakes: wakes::Wakes::default(),
+            waits_for_thaw: BTreeSet::new(),
+            grants,
+            metrics,
             world,
         };
         control.dirty.everything(&control.world);
@@ -109,6 +161,11 @@ impl Control {
     /// # Errors
     /// Where the world ends, or a planner panics. A store that refuses writes is tried again until it takes them.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
+        let until = CancellationToken::new();
+        let _ends_with_us = until.clone().drop_guard();
+        tokio::spawn(self.vigil.clone().run(self.world.clone(), until));
+        self.judge(self.world.now());
+        let vigil = self.vigil.clone();
         loop {
             if !self.dirty.is_empty() && self.retry_at.is_none() {
                 tokio::select! {
@@ -117,9 +174,7 @@ impl Control {
                 }
             }
             self.tell_news().await;
-            for key in self.later.take_due() {
-                self.dirty.again(key);
-            }
+            self.take_due();
             let is_idle = self.dirty.is_empty() || self.retry_at.is_some();
             let wake_at = self.wake_at();
             tokio::select! {
@@ -127,8 +182,12 @@ impl Control {
                 () = shutdown.cancelled() => return Ok(()),
                 changes = self.subscription.next() => {
                     self.dirty.note(&changes, &self.world, &mut self.news);
+                    if !changes.clusters.is_empty() || changes.hub_failover || changes.everything {
+                        self.judge(self.world.now());
+                    }
                     self.news.note_events(changes.event_count);
                 }
+                () = vigil.found() => self.judge(self.world.now()),
                 () = sleep_until(wake_at), if is_idle => self.retry_at = self.retry_at.filter(|at| *at > Instant::now()),
                 // There is more to plan: only look whether anything more urgent came.
                 () = std::future::ready(()), if !is_idle => {}
@@ -138,7 +197,45 @@ impl Control {
 
     /// When there is something to do though nothing changes.
     fn wake_at(&self) -> Option<Instant> {
-        [self.retry_at, self.news.due_at(), self.later.due_at()].into_iter().flatten().min()
+        let now = self.world.now().boot;
+        let by_boot =
+            [self.wakes.due_at(), self.turns.due_at(), self.doubts.due_at()].into_iter().flatten().min();
+        // Timers count whole milliseconds: one more, so that it is due when we wake.
+        let by_boot = by_boot.map(|at| Instant::now() + at.since(now) + Duration::from_millis(1));
+        [self.retry_at, self.news.due_at(), self.later.due_at(), by_boot].into_iter().flatten().min()
+    }
+
+    /// Marks what is due by time alone.
+    fn take_due(&mut self) {
+        let now = self.world.now();
+        for key in self.later.take_due() {
+            self.dirty.again(key);
+        }
+        if self.doubts.due_at().is_some_and(|at| at <= now.boot) {
+            self.judge(now);
+        }
+        let due = self.wakes.take_due(now.boot);
+        let turns = self.turns.take_due(now.boot);
+        let dirty = &mut self.dirty;
+        self.world.read(|state| due.iter().chain(&turns).for_each(|key| dirty.mark(key, state, None)));
+    }
+
+    /// Finds out what keeps the hub from moving anything by itself, and lets go what was kept and no longer is.
+    fn judge(&mut self, now: Now) {
+        let late_at = self.vigil.look(now.boot);
+        let judged = self.doubts.judge(&self.world, late_at, now, &mut self.news);
+        let dirty = &mut self.dirty;
+        if judged.is_thawed {
+            let waiting = std::mem::take(&mut self.waits_for_thaw);
+            self.world.read(|state| waiting.iter().for_each(|key| dirty.mark(key, state, None)));
+        }
+        if judged.is_hold_over {
+            self.world.read(|state| dirty.exclusive(state));
+        }
+        if judged.is_frozen_anew {
+            self.metrics.failover.freezes.inc();
+        }
+        self.metrics.failover.frozen.set(i64::from(self.doubts.is_frozen()));
     }
 
     /// Takes how a round went: what failed for a while is tried again, what failed for good ends the loop.

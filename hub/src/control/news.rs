@@ -21,6 +21,8 @@ use crate::world::World;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// The most clusters of which each gets an event of its own.
 const MAX_SINGLE: usize = 5;
+/// The most events about the hub as a whole that wait to be written.
+const MAX_HUB: usize = 20;
 /// The most events of applications between two writes of news, but for those that somebody waits for.
 const MAX_ALLOWED: u32 = 20;
 /// How many events more than are kept there may be before the oldest go.
@@ -30,6 +32,8 @@ const SLACK: usize = 100;
 #[derive(Debug)]
 pub(super) struct News {
     clusters: BTreeMap<What, BTreeSet<ClusterName>>,
+    /// What is about the hub as a whole.
+    hub: Vec<Event>,
     /// Whether events came since the old ones were last looked at.
     has_new_events: bool,
     /// Events of applications that were allowed and refused in this interval, and when it began.
@@ -50,6 +54,7 @@ impl News {
     pub(super) fn new() -> Self {
         Self {
             clusters: BTreeMap::new(),
+            hub: Vec::new(),
             has_new_events: false,
             allowed_count: 0,
             refused_count: 0,
@@ -67,6 +72,13 @@ impl News {
             _ => return,
         };
         self.clusters.entry(what).or_default().insert(name.clone());
+    }
+
+    /// Takes what is about the hub as a whole.
+    pub(super) fn note_hub(&mut self, at: Timestamp, severity: Severity, reason: &str, message: String) {
+        if self.hub.len() < MAX_HUB {
+            self.hub.push(event(at, severity, reason, message));
+        }
     }
 
     /// Takes how many events are new.
@@ -88,7 +100,7 @@ impl News {
 
     /// When there is something to write; `None` where there is nothing.
     pub(super) fn due_at(&self) -> Option<Instant> {
-        let has_news = !self.clusters.is_empty() || self.has_new_events;
+        let has_news = !self.clusters.is_empty() || !self.hub.is_empty() || self.has_new_events;
         let news_due_at = has_news.then(|| self.written_at + INTERVAL);
         let allowed_until = self.allowed_since.map(|at| at + INTERVAL);
         [news_due_at, allowed_until].into_iter().flatten().min()
@@ -126,6 +138,9 @@ impl News {
         if refused_count > 0 {
             let message = format!("{refused_count} more events about placements are not told one by one");
             writes.push(events::write(event(now, Severity::Normal, "MorePlacementsChanged", message))?);
+        }
+        for event in std::mem::take(&mut self.hub) {
+            writes.push(events::write(event)?);
         }
         for (what, names) in std::mem::take(&mut self.clusters) {
             let names: Vec<&ClusterName> = names.iter().collect();

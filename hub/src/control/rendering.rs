@@ -9,7 +9,7 @@ use nave_common::digest::Digest;
 use nave_common::name::ApplicationKey;
 use nave_common::render::render;
 
-use super::snapshot::Job;
+use super::draft::Drafted;
 use super::{BundleSource, Error};
 use crate::cache;
 use crate::plan::assign::{Draft, RenderKey, Renderings};
@@ -31,10 +31,10 @@ impl Rendered {
     /// The applications that want what may be there later.
     pub(super) fn unavailable<'a>(
         &'a self,
-        drafts: &'a [(Job, Draft)],
+        drafts: &'a [Drafted],
     ) -> impl Iterator<Item = ApplicationKey> + 'a {
         let waits = |draft: &Draft| draft.wanted().any(|(key, _)| self.unavailable.contains(key));
-        drafts.iter().filter(move |(_, draft)| waits(draft)).map(|(job, _)| job.key.clone())
+        drafts.iter().filter(move |it| waits(&it.draft)).map(|it| it.job.key.clone())
     }
 }
 

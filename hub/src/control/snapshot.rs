@@ -1,18 +1,19 @@
 //! What is taken out of the world for one round of planning: shared pieces, so that the lock is held for moments.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use nave_common::application::Application;
 use nave_common::assignment::{Desired, Generation};
+use nave_common::failover::FailoverMode;
 use nave_common::failover::state::FailoverState;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::revision::Revision;
-use nave_common::time::{BootTime, Timestamp};
 
+use super::signals::{self, Looking};
 use crate::plan::assign::{Inputs, Told};
-use crate::plan::failover::{self, Decision, Limits, Now};
+use crate::plan::failover::Seen;
 use crate::plan::fleet::Fleet;
 use crate::store::Sequence;
 use crate::world::{State, Stored};
@@ -46,13 +47,21 @@ pub(super) struct Job {
     pub(super) revisions: Vec<u64>,
     pub(super) told: Arc<Told>,
     pub(super) removed: BTreeSet<ClusterName>,
+    /// How it stands in failover; `None` where that has nothing to do with it.
+    pub(super) failover: Option<Stored<FailoverState>>,
+    /// What is seen of its clusters.
+    pub(super) seen: BTreeMap<ClusterName, Seen>,
 }
 
 impl Snapshot {
     /// The state with what is needed to plan `wanted`. Applications that are gone are left
-    /// out, and those that are held after a restore.
-    pub(super) fn take(state: &State, wanted: impl IntoIterator<Item = (ApplicationKey, Cause)>) -> Self {
-        let jobs = wanted.into_iter().filter_map(|(key, cause)| Job::take(state, key, cause));
+    /// out, and those that are held after a restore, or of which an agent has seen a newer token.
+    pub(super) fn take(
+        state: &State,
+        wanted: impl IntoIterator<Item = (ApplicationKey, Cause)>,
+        looking: Looking<'_>,
+    ) -> Self {
+        let jobs = wanted.into_iter().filter_map(|(key, cause)| Job::take(state, key, cause, looking));
         Self {
             jobs: jobs.collect(),
             generation: state.generation(),
@@ -63,9 +72,13 @@ impl Snapshot {
 }
 
 impl Job {
-    fn take(state: &State, key: ApplicationKey, cause: Cause) -> Option<Self> {
+    fn take(state: &State, key: ApplicationKey, cause: Cause, looking: Looking<'_>) -> Option<Self> {
         let application = state.applications().get(&key)?.clone();
         if !state.may_plan(&key) {
+            return None;
+        }
+        let is_exclusive = application.value.spec.failover.mode == FailoverMode::Exclusive;
+        if is_exclusive && state.epoch_doubt(&key).is_some() {
             return None;
         }
         let told = state.told_for_planning(&key);
@@ -77,7 +90,17 @@ impl Job {
             })
             .cloned()
             .collect();
+        let failover = state.failovers().get(&key).cloned();
+        let none = FailoverState::new(key.clone());
+        let standing = failover.as_ref().map_or(&none, |stored| &*stored.value);
         Some(Self {
+            // What runs wherever it may has nowhere to go, so nothing of it ever moves.
+            seen: if failover.is_some() || application.value.spec.placement.count.is_some() {
+                signals::seen(state, &application.value, &told, standing, looking)
+            } else {
+                BTreeMap::new()
+            },
+            failover,
             is_own: cause == Cause::Own,
             change_id: match cause {
                 Cause::Around(Some(change_id)) => change_id,
@@ -92,22 +115,12 @@ impl Job {
         })
     }
 
-    /// How it stands, by its placement alone.
-    pub(super) fn decide(&self, fleet: &Fleet) -> Decision {
-        let revision = self.revision.as_deref();
-        failover::decide(&failover::Inputs {
-            application: &self.application.value,
-            revision: revision.map(|revision| revision.number),
-            requests: revision.map(|revision| revision.requests).unwrap_or_default(),
-            told: &self.told,
-            fleet,
-            state: &FailoverState::new(self.key.clone()),
-            seen: &BTreeMap::new(),
-            lease_over_at: None,
-            limits: Limits::default(),
-            generation: Generation::default(),
-            now: Now { boot: BootTime::from_duration(Duration::ZERO), wall: Timestamp::EPOCH },
-        })
+    /// How it stands in failover.
+    pub(super) fn state(&self) -> Cow<'_, FailoverState> {
+        match &self.failover {
+            Some(stored) => Cow::Borrowed(&stored.value),
+            None => Cow::Owned(FailoverState::new(self.key.clone())),
+        }
     }
 
     pub(super) fn inputs<'a>(&'a self, fleet: &'a Fleet) -> Inputs<'a> {

@@ -20,7 +20,7 @@ use nave_common::time::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{BundleError, BundleSource, Control};
+use super::{BundleError, BundleSource, Control, Shared};
 use crate::clock::TokioClock;
 use crate::records::{ApplicationRecord, ClusterRecord, Record};
 use crate::store::memory::MemoryStore;
@@ -81,7 +81,7 @@ impl Scene {
         let shutdown = CancellationToken::new();
         let (fed, until) = (world.clone(), shutdown.clone());
         tokio::spawn(async move { fed.follow(until).await.unwrap() });
-        let control = Control::new(world.clone(), bundles.clone());
+        let control = Control::new(world.clone(), bundles.clone(), Shared::new(&world));
         tokio::spawn(control.run(shutdown.clone()));
         Self { store, world, bundles, links: Vec::new(), _shutdown: shutdown.drop_guard() }
     }

@@ -13,6 +13,7 @@ use super::{Error, tasks};
 use crate::config::Config;
 use crate::error::with_causes;
 use crate::events;
+use crate::fencing::Webhook;
 use crate::listen::Connection;
 use crate::parts::Parts;
 use crate::world::World;
@@ -35,14 +36,15 @@ impl Core {
     /// Reads what `ground` holds, and starts planning. Nobody is served before [`Core::serve`].
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Where the store cannot be read, or the fencing webhook cannot be used.
     pub async fn start(ground: Ground, config: &Config) -> Result<Self, Error> {
+        let webhook = config.failover.fencing_webhook.as_ref().map(Webhook::new).transpose()?;
         let (events, event_writer) = events::channel();
         let parts = ground.parts(config, events, CancellationToken::new()).await?;
         let (failed_sender, failed) = watch::channel(None);
         let mut tasks = JoinSet::new();
         tasks::start_planning(&mut tasks, &parts, &failed_sender);
-        tasks::start_housekeeping(&mut tasks, &parts, event_writer);
+        tasks::start_housekeeping(&mut tasks, &parts, event_writer, webhook);
         Ok(Self { parts, break_off: CancellationToken::new(), tasks, failed_sender, failed })
     }
 

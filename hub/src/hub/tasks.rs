@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 
 use crate::backup::release;
 use crate::bundles::collect;
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::error::with_causes;
+use crate::fencing::{self, Webhook};
 use crate::listen::Connection;
 use crate::parts::Parts;
 use crate::{events, server, web};
@@ -25,7 +26,8 @@ pub(super) fn start_planning(tasks: &mut JoinSet<()>, parts: &Arc<Parts>, failed
             fail(&failed_world, "the world is no longer fed", &error);
         }
     });
-    let control = Control::new(parts.world.clone(), Arc::new(parts.bundles.clone()));
+    let shared = control::Shared { grants: parts.grants.clone(), metrics: parts.metrics.clone() };
+    let control = Control::new(parts.world.clone(), Arc::new(parts.bundles.clone()), shared);
     let (shutdown, failed) = (parts.shutdown.clone(), failed.clone());
     tasks.spawn(async move {
         if let Err(error) = control.run(shutdown).await {
@@ -62,9 +64,17 @@ pub(super) fn start_http(tasks: &mut JoinSet<()>, parts: &Arc<Parts>, socket: Tc
 }
 
 /// What keeps house.
-pub(super) fn start_housekeeping(tasks: &mut JoinSet<()>, parts: &Arc<Parts>, events: events::Writer) {
+pub(super) fn start_housekeeping(
+    tasks: &mut JoinSet<()>,
+    parts: &Arc<Parts>,
+    events: events::Writer,
+    webhook: Option<Webhook>,
+) {
     tasks.spawn(events.run(parts.store.clone(), parts.shutdown.clone()));
     tasks.spawn(release::run(parts.clone()));
+    if let Some(webhook) = webhook {
+        tasks.spawn(fencing::run(parts.clone(), webhook));
+    }
     tasks.spawn(collect::run(parts.bundles.clone(), parts.world.clone(), parts.shutdown.clone()));
 }
 

@@ -26,6 +26,13 @@ struct Seen {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ahead(BTreeMap<ClusterName, Seen>);
 
+impl Ahead {
+    /// Its cluster was taken out of the fleet.
+    pub(super) fn forget(&mut self, cluster: &ClusterName) {
+        self.0.remove(cluster);
+    }
+}
+
 impl World {
     /// Notes that a cluster's agent, which holds `applications`, has seen a newer token than this hub ever granted.
     pub fn set_epoch_ahead(

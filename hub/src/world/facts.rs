@@ -32,11 +32,13 @@ pub struct ClusterFacts {
     /// Since when it has been heard without a break as long as a lease; `None` while it is lost or was never heard.
     pub heard_since: Option<BootTime>,
     /// When its lease was over; `None` while it is not lost.
-    pub lost_since: Option<BootTime>,
+    pub lost_since: Option<Now>,
     /// Since when its agent has said that its API server or most of its nodes are down.
     pub sick_since: Option<Now>,
     /// When it was last said to be sick no more.
     pub recovered_at: Option<BootTime>,
+    /// When its draining began; `None` while it is not drained, and where it was before the hub started.
+    pub drained_since: Option<Now>,
     /// When it was last drained no more.
     pub undrained_at: Option<BootTime>,
 }
@@ -51,7 +53,7 @@ impl ClusterFacts {
             }
             Liveness::Lost => {
                 self.heard_since = None;
-                self.lost_since.get_or_insert(now.boot);
+                self.lost_since.get_or_insert(now);
             }
             Liveness::Unheard => {}
         }
@@ -63,6 +65,15 @@ impl ClusterFacts {
             self.sick_since.get_or_insert(now);
         } else if self.sick_since.take().is_some() {
             self.recovered_at = Some(now.boot);
+        }
+    }
+
+    /// Takes a change of its record.
+    pub(super) fn note_drained(&mut self, was_drained: bool, is_drained: bool, now: Now) {
+        match (was_drained, is_drained) {
+            (false, true) => self.drained_since = Some(now),
+            (true, false) => (self.drained_since, self.undrained_at) = (None, Some(now.boot)),
+            _ => {}
         }
     }
 
@@ -176,7 +187,7 @@ mod tests {
         facts.note_sick(false, at(6));
         assert_eq!(facts.well_since(), Some(at(6).boot));
         facts.note_liveness(Liveness::Lost, at(7));
-        assert_eq!((facts.well_since(), facts.lost_since), (None, Some(at(7).boot)));
+        assert_eq!((facts.well_since(), facts.lost_since), (None, Some(at(7))));
         facts.note_liveness(Liveness::Alive, at(8));
         assert_eq!((facts.well_since(), facts.lost_since), (Some(at(8).boot), None));
     }

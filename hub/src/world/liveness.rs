@@ -209,6 +209,7 @@ impl State {
         if std::mem::replace(&mut entry.observed.liveness, liveness) != liveness {
             entry.observed.facts.note_liveness(liveness, now);
             Arc::make_mut(fleet).update(name, |candidate| *candidate.liveness = liveness);
+            self.note_silence();
             effects.push(Effect::Cluster(name.clone()));
         }
     }

@@ -57,6 +57,8 @@ pub struct State {
     pub(super) restored: Option<Stored<RestoredRecord>>,
     failover_view: Arc<HubFailover>,
     ahead: Ahead,
+    /// Counts the changes of which clusters there are and whether they are heard.
+    silence_version: u64,
     times: Times,
     fleet: Arc<Fleet>,
 }
@@ -186,6 +188,16 @@ impl State {
         self.times.now
     }
 
+    /// Changes whenever it does which clusters there are, what they are, or whether they are heard.
+    #[must_use]
+    pub fn silence_version(&self) -> u64 {
+        self.silence_version
+    }
+
+    pub(super) fn note_silence(&mut self) {
+        self.silence_version += 1;
+    }
+
     pub(super) fn ahead(&self) -> &Ahead {
         &self.ahead
     }
@@ -303,6 +315,8 @@ impl State {
             }
             Name::Cluster(name) => {
                 self.clusters.remove(name);
+                self.ahead.forget(name);
+                self.note_silence();
                 Arc::make_mut(&mut self.fleet).remove(name);
                 effects.push(Effect::Cluster(name.clone()));
             }
@@ -336,10 +350,10 @@ impl State {
     fn put_cluster(&mut self, record: Stored<Cluster>) {
         let name = record.value.metadata.name.clone();
         let before = self.clusters.remove(&name);
-        let was_drained = before.as_ref().is_some_and(|entry| entry.record.value.spec.drained);
+        let was_drained = before.as_ref().map(|entry| entry.record.value.spec.drained);
         let mut observed = before.map(|entry| entry.observed).unwrap_or_default();
-        if was_drained && !record.value.spec.drained {
-            observed.facts.undrained_at = Some(self.times.now.boot);
+        if let Some(was_drained) = was_drained {
+            observed.facts.note_drained(was_drained, record.value.spec.drained, self.times.now);
         }
         let load = self.by_cluster.get(&name).into_iter().flat_map(BTreeMap::values);
         Arc::make_mut(&mut self.fleet).put(Candidate {
@@ -353,6 +367,7 @@ impl State {
             is_drained: record.value.spec.drained,
             name: name.clone(),
         });
+        self.note_silence();
         self.clusters.insert(name, ClusterEntry { record, observed });
     }
 
@@ -446,6 +461,7 @@ impl State {
             }
         }
         self.ahead.clone_from(&before.ahead);
+        self.silence_version = before.silence_version + 1;
         self.times = before.times;
         self.failover_view.clone_from(&before.failover_view);
         self.placements.clone_from(&before.placements);
