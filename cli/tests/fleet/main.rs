@@ -5,6 +5,7 @@
 
 mod apply;
 mod change;
+mod failover;
 mod harness;
 mod read;
 mod tokens;

@@ -41,7 +41,7 @@ pub(super) fn get(parts: &Parts) -> v1::GetHubResponse {
 fn failover(state: &State, now: Timestamp) -> HubFailover {
     let said = &state.hub_failover().value;
     let by_a_person = said.frozen.as_ref().map(|frozen| Frozen {
-        reason: format!("{} froze it; nave failover thaw ends that", frozen.by),
+        reason: format!("{} froze failover; `nave failover thaw` ends it", frozen.by),
         since: frozen.since,
         until: None,
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nave_common::failover::state::{Move, MoveTimes};
 use nave_common::name::ApplicationKey;
 use nave_common::time::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{application_name, key_cells, key_columns};
 use crate::exit::Outcome;
@@ -108,7 +108,7 @@ impl Row for Movement {
     fn document(&self) -> Outcome<Value> {
         let mut document = as_resource("Move", &self.it)?;
         if let Value::Object(fields) = &mut document {
-            fields.insert("application".to_owned(), self.application.to_string().into());
+            fields.insert("application".to_owned(), json!(self.application));
             let offsets: Map<String, Value> = steps(&self.it.times)
                 .into_iter()
                 .filter_map(|(name, at)| {
@@ -124,10 +124,8 @@ impl Row for Movement {
 
 #[cfg(test)]
 mod tests {
-    use nave_common::failover::state::{Cause, MovePhase};
-    use serde_json::json;
-
     use super::*;
+    use nave_common::failover::state::{Cause, MovePhase};
 
     fn at(millis: i64) -> Option<Timestamp> {
         Timestamp::from_millis(1_790_000_000_000 + millis).ok()
@@ -179,7 +177,7 @@ mod tests {
         let document = movement.document().unwrap();
         let offsets = json!({"detected": 10_000, "decided": 10_020, "applied": 10_850, "healthy": 200_000});
         assert_eq!((&document["kind"], &document["offsetsMs"]), (&json!("Move"), &offsets));
-        assert_eq!(document["application"], "default/shop");
+        assert_eq!(document["application"], json!({"project": "default", "name": "shop"}));
         assert_eq!(offset(Duration::from_millis(850)), "+850ms");
     }
 }

@@ -76,6 +76,14 @@ impl Fleet {
         }
     }
 
+    /// What a run of `nave` that ends well prints, where that is no text.
+    pub(crate) async fn nave_bytes(&self, arguments: &[&str]) -> Vec<u8> {
+        let output = tokio::time::timeout(RUN_TIMEOUT, self.command(arguments).output());
+        let output = output.await.expect("nave ends in time").expect("nave ends");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        output.stdout
+    }
+
     /// `nave`, as this fleet's administrator runs it.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nave"));
