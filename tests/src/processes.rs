@@ -168,6 +168,19 @@ impl Hub {
         Ok(())
     }
 
+    /// Puts a hub back from an archive into a new folder, and starts it at the addresses of `old`, which must not run.
+    ///
+    /// # Errors
+    /// Where it is not restored, or does not come up.
+    pub async fn restored(old: &Self, archive: &Path) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("nave-hub-").tempdir()?;
+        let mut hub = Self { folder, listen: old.listen, http: old.http, process: None };
+        let output = restore(archive, &hub.data_dir(), &["--old-hub-is-dead"]).await?;
+        ensure!(output.status.success(), "nave-hub restore: {}", text(&output.stderr));
+        hub.start_again().await?;
+        Ok(hub)
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(&mut self) {
         self.process = None;
@@ -319,6 +332,16 @@ impl Agent {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// Runs `nave-hub restore`.
+///
+/// # Errors
+/// Where the binary is missing.
+pub async fn restore(archive: &Path, data_dir: &Path, more: &[&str]) -> anyhow::Result<Output> {
+    let mut command = tokio::process::Command::new(binary("nave-hub")?);
+    command.arg("restore").arg(archive).arg("--data-dir").arg(data_dir).args(more);
+    Ok(command.kill_on_drop(true).stdin(Stdio::null()).output().await?)
 }
 
 async fn http_get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
