@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nave_common::assignment::Generation;
 use nave_common::event::{Event, Severity};
@@ -18,6 +18,8 @@ use nave_common::failover::state::FailoverState;
 use nave_common::failover::{Epoch, FailoverMode};
 use nave_common::name::{ApplicationKey, UserName};
 use nave_common::time::Timestamp;
+
+use tokio::time::Instant;
 
 use crate::error::{Error, with_causes};
 use crate::events;

@@ -232,8 +232,9 @@ impl State {
     }
 
     /// What the agents concerned said of a held application: `None` of one that has said nothing, `Some(None)` of one
-    /// that has exactly what the backup says. Concerned is every cluster that is told something of it, every cluster that
-    /// was found to have it, and for Exclusive work, which may have moved anywhere since, every cluster there is.
+    /// that has exactly what the backup says. Concerned is every cluster that is told something of it, and every cluster
+    /// that was found to have it; of Exclusive work, which may have moved anywhere since, and of what was not placed yet
+    /// when the backup was made, every cluster there is.
     fn said_of<'a>(
         &'a self,
         key: &'a ApplicationKey,
@@ -244,6 +245,7 @@ impl State {
             .is_some_and(|stored| stored.value.spec.failover.mode == FailoverMode::Exclusive)
             || self.failovers().get(key).is_some_and(|stored| stored.value.grant.is_some());
         let told = self.assignments_of(key);
+        let may_be_anywhere = is_exclusive || told.is_none();
         self.clusters().iter().filter_map(move |(name, entry)| {
             let report = entry.observed.report.as_deref();
             let said = report.map(|report| match report.ahead {
@@ -251,7 +253,7 @@ impl State {
                 None => report.found.get(key).copied(),
             });
             let has_it = report.is_some_and(|report| report.found.contains_key(key));
-            (is_exclusive || has_it || told.is_some_and(|told| told.contains_key(name)))
+            (may_be_anywhere || has_it || told.is_some_and(|told| told.contains_key(name)))
                 .then_some((name, said))
         })
     }

@@ -6,6 +6,7 @@ use nave_common::HUB_TLS_NAME;
 use nave_common::name::ApplicationKey;
 use nave_common::runtime::tls::{self, Credentials};
 use nave_common::token::TokenText;
+use nave_hub::backup::restore;
 use nave_hub::config::StoreConfig;
 use nave_hub::{Config, Hub};
 use nave_proto::v1;
@@ -50,6 +51,27 @@ impl TestHub {
         self.hub.shutdown().await;
         self.hub = Hub::start(self.config.clone()).await.unwrap();
         self
+    }
+
+    /// The archive of a backup.
+    pub(crate) async fn backup(&self) -> Vec<u8> {
+        let mut stream = self.admin().await.backup(v1::BackupRequest {}).await.unwrap().into_inner();
+        let mut archive = Vec::new();
+        while let Some(part) = stream.message().await.unwrap() {
+            archive.extend_from_slice(&part.chunk);
+        }
+        archive
+    }
+
+    /// A new hub, put back from an archive, under a term above `seen_term`.
+    pub(crate) async fn restored(archive: &[u8], seen_term: Option<u64>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("archive");
+        std::fs::write(&file, archive).unwrap();
+        let config = Config::local(folder.path().join("hub"));
+        restore::restore(&file, &config.data_dir, seen_term).await.unwrap();
+        let hub = Hub::start(config.clone()).await.unwrap();
+        Self { hub, config, _folder: Some(folder) }
     }
 
     /// A channel with the administrator's certificate.

@@ -4,6 +4,7 @@
 
 mod agent;
 mod applications;
+mod backup;
 mod bundles;
 mod changes;
 mod enrolment;
