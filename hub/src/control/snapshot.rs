@@ -55,7 +55,8 @@ pub(super) struct Job {
 
 impl Snapshot {
     /// The state with what is needed to plan `wanted`. Applications that are gone are left
-    /// out, and those that are held after a restore, or of which an agent has seen a newer token.
+    /// out, and those that are held after a restore, or of which an agent has seen a newer token,
+    /// and Exclusive ones while any agent has seen a newer generation.
     pub(super) fn take(
         state: &State,
         wanted: impl IntoIterator<Item = (ApplicationKey, Cause)>,
@@ -78,7 +79,8 @@ impl Job {
             return None;
         }
         let is_exclusive = application.value.spec.failover.mode == FailoverMode::Exclusive;
-        if is_exclusive && state.epoch_doubt(&key).is_some() {
+        let is_doubtful = || state.epoch_doubt(&key).is_some() || state.clusters_ahead().next().is_some();
+        if is_exclusive && is_doubtful() {
             return None;
         }
         let told = state.told_for_planning(&key);

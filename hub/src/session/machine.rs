@@ -82,6 +82,8 @@ pub enum Step {
 /// The state of one stream.
 #[derive(Debug)]
 pub struct Machine {
+    /// The hub's.
+    term: u64,
     /// Where the agent is ahead of the hub, the highest that it has seen: nothing up to it is sent.
     floor: Option<Generation>,
     known: BTreeMap<ApplicationKey, Known>,
@@ -106,7 +108,7 @@ impl Machine {
         let mut opening = Opening::default();
         let mut newer = BTreeSet::new();
         let mut held = hello.held;
-        let mut machine = Self { floor: None, known: BTreeMap::new() };
+        let mut machine = Self { term: hub.term, floor: None, known: BTreeMap::new() };
         for (key, wanted) in wanted {
             let Some(had) = held.remove(key) else {
                 opening.pending.insert(key.clone());
@@ -141,7 +143,9 @@ impl Machine {
     pub fn look(&self, key: &ApplicationKey, wanted: Option<Generation>) -> Step {
         let known = self.known.get(key);
         let Some(wanted) = wanted else {
-            return if known.is_some_and(|had| had.is_tombstone) { Step::Forget } else { Step::Nothing };
+            // A removal that another incarnation of the hub asked for may not be complete: only that one knew.
+            let is_done = known.is_some_and(|had| had.is_tombstone && had.generation.term >= self.term);
+            return if is_done { Step::Forget } else { Step::Nothing };
         };
         let is_seen = known.is_some_and(|had| had.generation >= wanted);
         if is_seen || self.floor.is_some_and(|floor| wanted <= floor) { Step::Nothing } else { Step::Send }

@@ -106,6 +106,16 @@ fn an_application_unknown_to_the_hub_is_reported_and_left_alone() {
 }
 
 #[test]
+fn a_removal_that_was_asked_for_before_a_restore_goes_on() {
+    let held = Held { generation: generation(4), desired: desired("removed").digest() };
+    let hello = Hello { generation: generation(5), held: [(key("old"), held)].into() };
+    let restored = Generation { term: 2, counter: 3 };
+    let (machine, opening) = Machine::open(hello, restored, std::iter::empty());
+    assert_eq!((opening.unknown, opening.ahead), (BTreeSet::new(), None));
+    assert_eq!(machine.look(&key("old"), None), Step::Nothing);
+}
+
+#[test]
 fn a_tombstone_is_forgotten_once_the_hub_has_dropped_it() {
     let (mut machine, opening) = open(5, &[("old", 3, "removed")], 9, &[]);
     assert_eq!(opening, Opening { pending: keys(&["old"]), ..Opening::default() });

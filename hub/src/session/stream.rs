@@ -121,7 +121,10 @@ pub(super) fn not_joined(cluster: &ClusterName) -> Error {
 fn check_uid(parts: &Parts, cluster: &ClusterName, uid: &str) -> Result<(), Error> {
     let bound = parts.world.read(|state| Some(state.clusters().get(cluster)?.record.value.spec.uid.clone()));
     match bound {
-        None => Err(not_joined(cluster)),
+        None => {
+            parts.world.set_stranger(cluster);
+            Err(not_joined(cluster))
+        }
         Some(Some(bound)) if bound != uid => Err(Error::Denied(format!(
             "the name {cluster} is bound to another cluster: its kube-system namespace has another UID"
         ))),

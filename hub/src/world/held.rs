@@ -25,6 +25,9 @@ use crate::records::{HoldRecord, RestoredRecord};
 /// Clusters that a reason names one by one.
 const NAMED_CLUSTERS: usize = 3;
 
+/// Clusters that are remembered though the backup did not know them.
+const MAX_STRANGERS: usize = 1000;
+
 /// What an agent's Hello said, after a restore, of the applications that are held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
@@ -47,6 +50,8 @@ pub enum Finding {
     Extra,
     /// The agent has seen more than this hub: it would refuse whatever it were sent.
     Ahead,
+    /// The cluster has a certificate of this fleet and is not in the backup.
+    Stranger,
 }
 
 impl Finding {
@@ -59,6 +64,7 @@ impl Finding {
             Self::Missing => "has nothing of it",
             Self::Extra => "runs it, and the backup does not say so",
             Self::Ahead => "has seen a higher term or generation than this hub",
+            Self::Stranger => "is not in the backup and may run it",
         }
     }
 }
@@ -130,6 +136,18 @@ impl World {
     }
 }
 
+impl World {
+    /// Notes that the agent of a cluster came that has a certificate of this fleet, and that the backup did not know.
+    pub fn set_stranger(&self, cluster: &ClusterName) {
+        self.change(|state, effects| {
+            let is_room = !state.holds.is_empty() && state.strangers.len() < MAX_STRANGERS;
+            if is_room && state.strangers.insert(cluster.clone()) {
+                effects.push(Effect::Cluster(cluster.clone()));
+            }
+        });
+    }
+}
+
 impl State {
     /// What is held after a restore.
     #[must_use]
@@ -158,7 +176,8 @@ impl State {
     /// Agents that have seen more than this hub: while there is one, nothing Exclusive is granted.
     pub fn clusters_ahead(&self) -> impl Iterator<Item = (&ClusterName, Generation)> {
         let clusters = self.clusters().iter();
-        clusters.filter_map(|(name, entry)| Some((name, entry.observed.report.as_ref()?.ahead?)))
+        let ahead = clusters.filter_map(|(name, entry)| Some((name, entry.observed.report.as_ref()?.ahead?)));
+        ahead.filter(|(_, ahead)| *ahead > self.generation())
     }
 
     /// Whether an application may be planned: it is not held, or a person deleted it since the restore, or applied it
@@ -234,7 +253,7 @@ impl State {
     /// What the agents concerned said of a held application: `None` of one that has said nothing, `Some(None)` of one
     /// that has exactly what the backup says. Concerned is every cluster that is told something of it, and every cluster
     /// that was found to have it; of Exclusive work, which may have moved anywhere since, and of what was not placed yet
-    /// when the backup was made, every cluster there is.
+    /// when the backup was made, every cluster there is; of Exclusive work also those that came without being in it.
     fn said_of<'a>(
         &'a self,
         key: &'a ApplicationKey,
@@ -246,7 +265,9 @@ impl State {
             || self.failovers().get(key).is_some_and(|stored| stored.value.grant.is_some());
         let told = self.assignments_of(key);
         let may_be_anywhere = is_exclusive || told.is_none();
-        self.clusters().iter().filter_map(move |(name, entry)| {
+        let is_stranger = move |name: &&ClusterName| is_exclusive && !self.clusters().contains_key(*name);
+        let strangers = self.strangers.iter().filter(is_stranger);
+        let known = self.clusters().iter().filter_map(move |(name, entry)| {
             let report = entry.observed.report.as_deref();
             let said = report.map(|report| match report.ahead {
                 Some(_) => Some(Finding::Ahead),
@@ -255,7 +276,8 @@ impl State {
             let has_it = report.is_some_and(|report| report.found.contains_key(key));
             (may_be_anywhere || has_it || told.is_some_and(|told| told.contains_key(name)))
                 .then_some((name, said))
-        })
+        });
+        known.chain(strangers.map(|name| (name, Some(Some(Finding::Stranger)))))
     }
 
     /// Says of everything that a hold touches that it changed.

@@ -3,7 +3,7 @@
 //! [`State::apply`] takes the store's changes in their order and says what they affected; nothing in here waits, locks
 //! or asks for the time. What agents say is kept here only and never stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use nave_common::application::Application;
@@ -55,6 +55,8 @@ pub struct State {
     hub_failover: Stored<HubFailoverRecord>,
     pub(super) holds: BTreeMap<ApplicationKey, Stored<HoldRecord>>,
     pub(super) restored: Option<Stored<RestoredRecord>>,
+    /// Clusters whose agents came after a restore and that the backup did not know.
+    pub(super) strangers: BTreeSet<ClusterName>,
     failover_view: Arc<HubFailover>,
     ahead: Ahead,
     /// Counts the changes of which clusters there are and whether they are heard.
@@ -462,6 +464,7 @@ impl State {
         }
         self.ahead.clone_from(&before.ahead);
         self.silence_version = before.silence_version + 1;
+        self.strangers.clone_from(&before.strangers);
         self.times = before.times;
         self.failover_view.clone_from(&before.failover_view);
         self.placements.clone_from(&before.placements);

@@ -14,7 +14,7 @@ use nave_proto::v1::sync_response::Message as Heard;
 use serde_json::json;
 use tonic::{Code, Status};
 
-use crate::agent::{Agent, Disk};
+use crate::agent::{Agent, Disk, hello};
 use crate::failover::{counted, with_failover};
 use crate::harness::{Fleet, TestHub, application, apply, assert_refused, config_map, eventually, get, key};
 
@@ -264,6 +264,31 @@ async fn exclusive_work_is_renewed_by_nobody_until_every_cluster_has_reported() 
     assert_eq!(held_count(&hub).await, 1);
     assert_eq!(release(&mut hub.admin().await, "", Choice::ApplyBackup).await.unwrap(), ["ledger"]);
     assert_eq!(held_count(&hub).await, 0);
+}
+
+#[tokio::test]
+async fn exclusive_work_waits_for_a_cluster_that_the_backup_does_not_know() {
+    let hub = TestHub::start_with(|_| {}).await;
+    let own = hub.enroll("eu-1", &[]).await;
+    let failover = json!({"mode": "Exclusive", "standbyCount": 0});
+    let ledger = with_failover(counted("ledger", 1, &[config_map("a", "1")]), failover);
+    apply(&mut hub.admin().await, ledger).await;
+    let mut agent = Agent::connect(&hub, &own, "eu-1", Disk::new()).await;
+    let told = tokio::time::timeout(std::time::Duration::from_secs(5), agent.assignment()).await;
+    let archive = hub.backup().await;
+    let late = hub.enroll("us-1", &[]).await;
+    hub.hub.shutdown().await;
+    let hub = TestHub::restored(&archive, None).await;
+    let mut stranger = Agent::open(&hub, &late, hello("us-1", &Disk::new())).await.unwrap();
+    assert_refused(stranger.try_next().await, Code::PermissionDenied, "is not in this hub's fleet");
+    let mut agent = Agent::connect(&hub, &own, "eu-1", std::mem::take(&mut agent.disk)).await;
+    eventually_reason(&hub, "ledger", "us-1 is not in the backup and may run it").await;
+    agent.silence().await;
+    release(&mut hub.admin().await, "ledger", Choice::ApplyBackup).await.unwrap();
+    if told.is_ok() {
+        let again = agent.assignment().await;
+        assert_eq!(again.generation.term, 2, "told anew, under a new token");
+    }
 }
 
 #[tokio::test]
