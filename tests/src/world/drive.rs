@@ -54,6 +54,7 @@ impl World<'_> {
     fn storm(&mut self) -> Result<(), Box<Failure>> {
         let start_ms = self.time.millis();
         let mut coming = self.schedule.faults.clone().into_iter().peekable();
+        let mut wishes = self.schedule.wishes.clone().into_iter().peekable();
         while self.time.millis() < start_ms + STORM_MS {
             let now = self.time.millis() - start_ms;
             while let Some(place) = self.faults.iter().position(|fault| fault.until_ms <= now) {
@@ -62,6 +63,9 @@ impl World<'_> {
             }
             while let Some(fault) = coming.next_if(|fault| fault.from_ms <= now) {
                 self.begin(fault);
+            }
+            while let Some((_, wish)) = wishes.next_if(|(at_ms, _)| *at_ms <= now) {
+                self.wish(wish);
             }
             if now >= self.schedule.edit_ms && !self.people.has_edited {
                 self.edit();
@@ -143,6 +147,7 @@ impl World<'_> {
         for fault in self.faults.clone() {
             self.disturbed(fault);
         }
+        self.look_at_people();
         self.look_at_records();
         self.look_for_deletes();
         self.look_at_storage();

@@ -114,9 +114,23 @@ pub struct Schedule {
     /// When a person takes an application out of a region, in milliseconds since faults began to strike; in half of all
     /// worlds after their end, and so never.
     pub edit_ms: u64,
+    /// What people wish besides, and when, in milliseconds since faults began to strike.
+    pub wishes: Vec<(u64, Wish)>,
     /// By how much each spoke's clock runs fast, and last the hub's, in parts per million.
     pub drifts: [i32; SPOKES.len() + 1],
 }
+
+/// What a person wishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// The application at this place in the list moves to this spoke.
+    Move(usize, usize),
+    /// A spoke is drained, or that is over.
+    Drain(usize, bool),
+}
+
+/// How many applications there are to move.
+const MOVABLE: usize = 6;
 
 /// Clocks run fast or slow by so much at most, in parts per million: two that go apart stay within the margin of
 /// [`nave_common::failover::DRIFT_PARTS`].
@@ -145,8 +159,23 @@ impl Schedule {
             }
             from_ms += random.random_range(2_000..20_000);
         }
-        Self { faults, edit_ms, drifts }
+        Self { faults, edit_ms, wishes: wishes(&mut random), drifts }
     }
+}
+
+fn wishes(random: &mut StdRng) -> Vec<(u64, Wish)> {
+    let mut wishes = Vec::new();
+    for _ in 0..random.random_range(0..3) {
+        let wish = Wish::Move(random.random_range(0..MOVABLE), random.random_range(0..SPOKES.len()));
+        wishes.push((random.random_range(0..STORM_MS), wish));
+    }
+    if random.random_bool(0.3) {
+        let (spoke, at) = (random.random_range(0..SPOKES.len()), random.random_range(0..STORM_MS / 2));
+        wishes.push((at, Wish::Drain(spoke, true)));
+        wishes.push((at + random.random_range(30_000..STORM_MS / 2), Wish::Drain(spoke, false)));
+    }
+    wishes.sort_by_key(|(at, _)| *at);
+    wishes
 }
 
 impl Fault {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -177,6 +178,8 @@ pub enum Errand {
     Apply(Box<v1::Application>),
     /// Orders something of an application's failover.
     Order(ApplicationKey, Box<Order>),
+    /// Drains a cluster, or says that this is over.
+    Drain(&'static str, bool),
 }
 
 impl SpokeDisk {
@@ -190,11 +193,11 @@ impl SpokeDisk {
 /// How often an errand is tried.
 const MAX_TRIES: usize = 200;
 
-/// Does errands, each until it is done or the hub has refused it often.
+/// Does errands, each until it is done or the hub has refused it often. Each that is over is one less in `open`.
 ///
 /// # Errors
 /// Never.
-pub async fn person(mut errands: mpsc::UnboundedReceiver<Errand>) -> turmoil::Result {
+pub async fn person(mut errands: mpsc::UnboundedReceiver<Errand>, open: Arc<AtomicUsize>) -> turmoil::Result {
     while let Some(errand) = errands.recv().await {
         for _ in 0..MAX_TRIES {
             match tokio::time::timeout(Duration::from_secs(10), run(&errand)).await {
@@ -208,6 +211,7 @@ pub async fn person(mut errands: mpsc::UnboundedReceiver<Errand>) -> turmoil::Re
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        open.fetch_sub(1, Ordering::Relaxed);
     }
     Ok(())
 }
@@ -230,6 +234,15 @@ async fn run(errand: &Errand) -> Result<(), String> {
                 dry_run: false,
             };
             fleet.order_failover(request).await.map_err(|status| status.to_string())?;
+        }
+        Errand::Drain(name, is_drained) => {
+            let request = v1::GetClusterRequest { name: (*name).to_owned() };
+            let known = fleet.get_cluster(request).await.map_err(|status| status.to_string())?.into_inner();
+            let mut cluster = known.cluster.ok_or("the hub names no cluster")?;
+            let spec = cluster.spec.get_or_insert_default();
+            (spec.cordoned, spec.drained) = (*is_drained, *is_drained);
+            let request = v1::ApplyClusterRequest { cluster: Some(cluster), dry_run: false };
+            fleet.apply_cluster(request).await.map_err(|status| status.to_string())?;
         }
     }
     Ok(())

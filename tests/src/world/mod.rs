@@ -29,6 +29,7 @@ mod settled;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -120,9 +121,10 @@ impl World<'_> {
         let spokes: Vec<_> =
             (0..SPOKES.len()).map(|index| spoke(&mut sim, index, seed, folder.path(), &time)).collect();
         let (errands, receiver) = mpsc::unbounded_channel();
-        sim.client(PERSON, hosts::person(receiver));
+        let open = Arc::new(AtomicUsize::new(0));
+        sim.client(PERSON, hosts::person(receiver, open.clone()));
         introduce(&sim, &hub, &spokes);
-        let people = People::new(errands);
+        let people = People::new(errands, open);
         let checker = Checker::new(work.iter().map(|work| (work.key(), work.subject())).collect());
         Self {
             seed,

@@ -2,12 +2,15 @@
 //! once they have looked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nave_common::failover::state::{MovePhase, Order, OrderKind};
 use nave_common::name::ApplicationKey;
 use nave_common::time::Timestamp;
 use tokio::sync::mpsc;
 
+use super::faults::Wish;
 use super::hosts::Errand;
 use super::{SPOKES, World, cluster_name};
 use crate::deep::invariants::Happened;
@@ -23,6 +26,8 @@ const LEFT_REGION: usize = 2;
 #[derive(Debug)]
 pub(super) struct People {
     errands: mpsc::UnboundedSender<Errand>,
+    /// Errands that are not done yet.
+    open: Arc<AtomicUsize>,
     /// Since when they know of a move, and whether they have acted on it.
     known: BTreeMap<(ApplicationKey, u64, MovePhase), (u64, bool)>,
     /// Whether the application that runs everywhere was told to leave a region.
@@ -30,11 +35,12 @@ pub(super) struct People {
 }
 
 impl People {
-    pub(super) fn new(errands: mpsc::UnboundedSender<Errand>) -> Self {
-        Self { errands, known: BTreeMap::new(), has_edited: false }
+    pub(super) fn new(errands: mpsc::UnboundedSender<Errand>, open: Arc<AtomicUsize>) -> Self {
+        Self { errands, open, known: BTreeMap::new(), has_edited: false }
     }
 
     fn send(&self, errand: Errand) {
+        self.open.fetch_add(1, Ordering::Relaxed);
         // A person whose host is gone has no errands.
         let _ = self.errands.send(errand);
     }
@@ -58,6 +64,37 @@ impl World<'_> {
         self.happened.push(Happened::AskedAway(key.clone(), cluster_name(LEFT_REGION)));
         self.people.has_edited = true;
         self.note(&format!("a person takes {key} out of {}", SPOKES[LEFT_REGION].0));
+    }
+
+    /// Does what a person wishes.
+    pub(super) fn wish(&mut self, wish: Wish) {
+        match wish {
+            Wish::Move(work, spoke) => {
+                let Some(work) = self.work.get(work) else { return };
+                let (key, to) = (work.key(), cluster_name(spoke));
+                self.order(key, OrderKind::Move { from: None, to: Some(to) });
+            }
+            Wish::Drain(spoke, is_drained) => {
+                let name = SPOKES[spoke].0;
+                self.note(&format!("a person {} {name}", if is_drained { "drains" } else { "undrains" }));
+                self.happened.push(Happened::Disturbed(cluster_name(spoke)));
+                self.people.send(Errand::Drain(name, is_drained));
+            }
+        }
+    }
+
+    /// While an errand is not done, what comes of it may come at any time.
+    pub(super) fn look_at_people(&mut self) {
+        if self.people.open.load(Ordering::Relaxed) > 0 {
+            self.happened.extend(self.work.iter().map(|work| Happened::Ordered(work.key())));
+        }
+    }
+
+    fn order(&mut self, key: ApplicationKey, what: OrderKind) {
+        self.note(&format!("a person orders of {key}: {what:?}"));
+        self.happened.push(Happened::Ordered(key.clone()));
+        let order = Order { what, by: String::new(), at: Timestamp::EPOCH, change_id: String::new() };
+        self.people.send(Errand::Order(key, Box::new(order)));
     }
 
     /// Looks at what is under way, and orders what a person would.
@@ -97,10 +134,7 @@ impl World<'_> {
             orders.push((key.clone(), what));
         }
         for (key, what) in orders {
-            self.note(&format!("a person orders of {key}: {what:?}"));
-            self.happened.push(Happened::Ordered(key.clone()));
-            let order = Order { what, by: String::new(), at: Timestamp::EPOCH, change_id: String::new() };
-            self.people.send(Errand::Order(key, Box::new(order)));
+            self.order(key, what);
         }
     }
 }
