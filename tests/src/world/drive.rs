@@ -143,7 +143,6 @@ impl World<'_> {
                 contents.look(cluster, &self.names);
             }
         }
-        self.durable.look(&self.hub.store);
         for fault in self.faults.clone() {
             self.disturbed(fault);
         }
@@ -165,15 +164,22 @@ impl World<'_> {
     }
 
     fn look_at_records(&mut self) {
+        let was_frozen = std::mem::replace(&mut self.is_frozen, self.hub.is_frozen());
         let mut news = Vec::new();
-        for state in self.durable.failovers.values() {
-            let grants = self.report.grants;
-            news.extend(self.tally.take(state, &mut self.report));
-            if let Some(grant) = state.grant.as_ref().filter(|_| self.report.grants > grants) {
-                let granted =
-                    Happened::Granted(state.application.clone(), grant.cluster.clone(), grant.epoch);
-                self.happened.push(granted);
+        for state in self.durable.look() {
+            let new = self.tally.take(&state, &mut self.report);
+            let key = &state.application;
+            if let Some(grant) = &state.grant
+                && new.is_granted
+            {
+                self.happened.push(Happened::Granted(key.clone(), grant.cluster.clone(), grant.epoch));
             }
+            for (from, cause) in new.begun {
+                // Between two looks it may have thawed and frozen again; what is so at both was so all the while.
+                let is_frozen = was_frozen && self.is_frozen;
+                self.happened.push(Happened::Began(key.clone(), from, cause, is_frozen));
+            }
+            news.extend(new.words);
         }
         for line in news {
             self.note(&line);

@@ -9,8 +9,8 @@ use nave_common::failover::Epoch;
 use nave_common::failover::state::{FailoverState, Move};
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::render::activity::EPOCH_ANNOTATION;
-use nave_hub::records::Record;
-use nave_hub::store::{Sequence, Store};
+use nave_hub::records::{self, Name, Record};
+use nave_hub::store::{Change, Sequence, Store, Watch};
 use nave_sim::{Cluster, Reply, Request};
 use serde_json::Value;
 
@@ -96,9 +96,9 @@ fn pod(value: &Value) -> Option<Pod> {
 }
 
 /// What the hub's store holds of assignments and failover.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Durable {
-    at: Option<Sequence>,
+    commits: Watch,
     /// What each cluster is told.
     pub assignments: BTreeMap<(ApplicationKey, ClusterName), Assignment>,
     /// How each application stands in failover.
@@ -106,33 +106,57 @@ pub struct Durable {
 }
 
 impl Durable {
-    /// Looks again, where anything was written.
+    /// Eyes on a store, from its first commit on.
     ///
     /// # Panics
-    /// Where the store does not answer at once, as one in memory does, or holds what is no record.
-    pub fn look(&mut self, store: &Arc<dyn Store>) {
-        let list = |prefix: &str, limit: usize| {
-            let page = store.list(prefix, None, limit).now_or_never();
-            page.unwrap_or_else(|| panic!("the store waits")).unwrap_or_else(|error| panic!("{error}"))
-        };
-        let at = list("meta/", 1).at;
-        if self.at == Some(at) {
-            return;
+    /// Where the store does not answer at once, as one in memory does.
+    #[must_use]
+    pub fn of(store: &Arc<dyn Store>) -> Self {
+        match store.watch(Sequence::ZERO).now_or_never() {
+            Some(Ok(commits)) => Self { commits, assignments: BTreeMap::new(), failovers: BTreeMap::new() },
+            other => panic!("the store cannot be watched: {other:?}"),
         }
-        self.at = Some(at);
-        self.assignments.clear();
-        self.failovers.clear();
-        for entry in list("assignment/", 1000).entries.iter().chain(&list("failover/", 1000).entries) {
-            match Record::parse(&entry.key, &entry.value).unwrap_or_else(|error| panic!("{error}")) {
-                Some(Record::Assignment(assignment)) => {
-                    let place = (assignment.application.clone(), assignment.cluster.clone());
-                    self.assignments.insert(place, *assignment);
+    }
+
+    /// Takes in what was written since, and returns every state of failover there was meanwhile, oldest first.
+    ///
+    /// # Panics
+    /// Where the store holds what is no record.
+    pub fn look(&mut self) -> Vec<FailoverState> {
+        let mut states = Vec::new();
+        while let Some(commit) = self.commits.next().now_or_never() {
+            let commit = commit.unwrap_or_else(|error| panic!("the store cannot be followed: {error}"));
+            for change in &commit.changes {
+                states.extend(self.take(change).unwrap_or_else(|error| panic!("{}: {error}", change.key)));
+            }
+        }
+        states
+    }
+
+    fn take(&mut self, change: &Change) -> Result<Option<FailoverState>, records::Error> {
+        let Some(value) = &change.value else {
+            match Name::parse(&change.key)? {
+                Some(Name::Assignment(cluster, application)) => {
+                    self.assignments.remove(&(application, cluster));
                 }
-                Some(Record::Failover(state)) => {
-                    self.failovers.insert(state.application.clone(), *state);
+                Some(Name::Failover(application)) => {
+                    self.failovers.remove(&application);
                 }
                 _ => {}
             }
+            return Ok(None);
+        };
+        match Record::parse(&change.key, value)? {
+            Some(Record::Assignment(assignment)) => {
+                let place = (assignment.application.clone(), assignment.cluster.clone());
+                self.assignments.insert(place, *assignment);
+                Ok(None)
+            }
+            Some(Record::Failover(state)) => {
+                self.failovers.insert(state.application.clone(), (*state).clone());
+                Ok(Some(*state))
+            }
+            _ => Ok(None),
         }
     }
 

@@ -57,6 +57,17 @@ pub struct HubDisk {
     pub wall: Wall,
     /// By how much its clock runs fast, in parts per million.
     pub drift_ppm: i32,
+    /// The hub's own picture of everything, since it last started.
+    pub view: Mutex<Option<nave_hub::world::World>>,
+}
+
+impl HubDisk {
+    /// Whether the hub says that it moves nothing by itself.
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        let view = self.view.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        view.as_ref().is_some_and(|world| world.hub_failover_view().frozen.is_some())
+    }
 }
 
 /// The usual set-up of a hub, with the intervals that it has in the field.
@@ -79,6 +90,7 @@ pub async fn hub(disk: Arc<HubDisk>) -> turmoil::Result {
         addresses: vec![format!("{HUB}:{HUB_PORT}")],
     };
     let mut core = Core::start(ground, &disk.config).await?;
+    *disk.view.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(core.world().clone());
     let (accepted, connections) = mpsc::channel(CONNECTIONS);
     core.serve(connections);
     let listener = TcpListener::bind(("0.0.0.0", HUB_PORT)).await?;

@@ -76,6 +76,8 @@ pub struct World<'a> {
     faults: Vec<Fault>,
     contents: Vec<Contents>,
     durable: Durable,
+    /// Whether the hub said, when it was last looked at, that it moves nothing by itself.
+    is_frozen: bool,
     checker: Checker,
     happened: Vec<Happened>,
     /// Objects of applications: in which cluster, and whose.
@@ -114,6 +116,7 @@ impl World<'_> {
             config: hosts::hub_config(folder.path().join("hub")),
             time: time.clone(),
             wall: Wall::default(),
+            view: Mutex::default(),
             drift_ppm: schedule.drifts[SPOKES.len()],
         });
         let host = hub.clone();
@@ -131,6 +134,7 @@ impl World<'_> {
             sim,
             time,
             schedule,
+            durable: Durable::of(&hub.store),
             hub,
             contents: vec![Contents::default(); spokes.len()],
             spokes,
@@ -138,7 +142,7 @@ impl World<'_> {
             work,
             people,
             faults: Vec::new(),
-            durable: Durable::default(),
+            is_frozen: false,
             checker,
             happened: Vec::new(),
             objects: BTreeMap::new(),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use nave_common::failover::state::{Cause, FailoverState, Fenced, MovePhase};
-use nave_common::name::ApplicationKey;
+use nave_common::failover::state::{Cause, FailoverState, Fenced, Grant, Move, MovePhase};
+use nave_common::name::{ApplicationKey, ClusterName};
 
 use super::faults::{Counts, KINDS};
 
@@ -84,47 +84,66 @@ pub(super) struct Tally {
     fences: BTreeSet<(ApplicationKey, u64)>,
 }
 
+/// What is new in a record.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// In words.
+    pub(super) words: Vec<String>,
+    /// Whether its grant is new.
+    pub(super) is_granted: bool,
+    /// Moves that began: the cluster that is left, and why.
+    pub(super) begun: Vec<(ClusterName, Cause)>,
+}
+
 impl Tally {
-    /// Takes in a record, and returns what is new in it, in words.
-    pub(super) fn take(&mut self, state: &FailoverState, report: &mut Report) -> Vec<String> {
-        let key = &state.application;
-        let mut news = Vec::new();
+    /// Takes in a record, and returns what is new in it.
+    pub(super) fn take(&mut self, state: &FailoverState, report: &mut Report) -> News {
+        let mut news = News::default();
         for one in state.moves.iter().chain(&state.history) {
-            let id = (key.clone(), one.number);
-            let to = one.to.as_ref().map_or("nowhere yet", |to| to.as_str());
-            if self.begun.insert(id.clone()) {
-                news.push(format!(
-                    "{key}: move {} from {} to {to} ({}) {}",
-                    one.number, one.from, one.cause, one.phase
-                ));
-            }
-            if one.phase.is_over() && self.moves.insert(id) {
-                news.push(format!("{key}: move {} to {to} is {}: {}", one.number, one.phase, one.reason));
-                match one.phase {
-                    MovePhase::Done if one.cause == Cause::Failback => report.failbacks += 1,
-                    MovePhase::Done if !one.cause.is_planned() => report.failovers += 1,
-                    _ => {}
-                }
-            }
+            self.take_move(&state.application, one, report, &mut news);
         }
         if let Some(grant) = &state.grant {
-            let id = (key.clone(), grant.epoch.number());
-            if self.grants.insert(id.clone()) {
-                report.grants += 1;
-                news.push(format!("{key}: granted to {} with {}", grant.cluster, grant.epoch));
-            }
-            if let Some(fenced) = grant.release.as_ref().and_then(|release| release.fenced.as_ref())
-                && self.fences.insert(id)
-            {
-                let how = match fenced {
-                    Fenced::Person(_) => "Person".to_owned(),
-                    other => format!("{other:?}"),
-                };
-                news.push(format!("{key}: {} is fenced: {how}", grant.cluster));
-                *report.fences.entry(how).or_default() += 1;
-            }
+            self.take_grant(&state.application, grant, report, &mut news);
         }
         news
+    }
+
+    fn take_move(&mut self, key: &ApplicationKey, one: &Move, report: &mut Report, news: &mut News) {
+        let id = (key.clone(), one.number);
+        let to = one.to.as_ref().map_or("nowhere yet", |to| to.as_str());
+        if self.begun.insert(id.clone()) {
+            let (number, from, cause, phase) = (one.number, &one.from, one.cause, one.phase);
+            news.words
+                .push(format!("{key}: move {number} from {from} to {to} ({cause}) {phase}: {}", one.reason));
+            news.begun.push((from.clone(), cause));
+        }
+        if one.phase.is_over() && self.moves.insert(id) {
+            news.words.push(format!("{key}: move {} to {to} is {}: {}", one.number, one.phase, one.reason));
+            match one.phase {
+                MovePhase::Done if one.cause == Cause::Failback => report.failbacks += 1,
+                MovePhase::Done if !one.cause.is_planned() => report.failovers += 1,
+                _ => {}
+            }
+        }
+    }
+
+    fn take_grant(&mut self, key: &ApplicationKey, grant: &Grant, report: &mut Report, news: &mut News) {
+        let id = (key.clone(), grant.epoch.number());
+        if self.grants.insert(id.clone()) {
+            report.grants += 1;
+            news.is_granted = true;
+            news.words.push(format!("{key}: granted to {} with {}", grant.cluster, grant.epoch));
+        }
+        if let Some(fenced) = grant.release.as_ref().and_then(|release| release.fenced.as_ref())
+            && self.fences.insert(id)
+        {
+            let how = match fenced {
+                Fenced::Person(_) => "Person".to_owned(),
+                other => format!("{other:?}"),
+            };
+            news.words.push(format!("{key}: {} is fenced: {how}", grant.cluster));
+            *report.fences.entry(how).or_default() += 1;
+        }
     }
 }
 
