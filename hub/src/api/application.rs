@@ -100,6 +100,7 @@ async fn try_delete(
             base: Some(&current),
             application: application.clone(),
             revision: None,
+            planned: None,
             reason: "Deleted",
             message: format!(
                 "deletion asked for by {}; it is removed from {} clusters",
@@ -181,6 +182,7 @@ async fn try_suspend(
             base: Some(&current),
             application: application.clone(),
             revision: None,
+            planned: None,
             reason,
             message: format!("writes {verb} {place}, by {}", call.user),
         };

@@ -103,9 +103,12 @@ impl Attempt<'_> {
         }
         let wanted = self.wanted(current.as_ref());
         let mut preview = preview::preview(self.parts, &wanted, self.resolved).await?;
+        let mut planned = None;
         if let Some(current) = &current {
             let change = |state: &State| exclusive::check_change(state, &current.application, &wanted);
-            preview.warnings.extend(self.parts.world.read(change)?);
+            let checked = self.parts.world.read(change)?;
+            preview.warnings.extend(checked.warnings);
+            planned = checked.planned;
         }
         let revision = change::new_revision(self.parts, self.call, &key, self.resolved);
         // After a restore what runs may be something else: an apply of the same is news there.
@@ -143,6 +146,7 @@ impl Attempt<'_> {
                 application: wanted.clone(),
                 revision,
                 reason: "Applied",
+                planned,
             };
             change::write(self.parts, self.call, change).await?;
         }

@@ -91,6 +91,9 @@ pub(super) struct Change<'a> {
     pub reason: &'static str,
     /// The event's sentence for people.
     pub message: String,
+    /// The commit of the newest generation, where the change was decided on what clusters are told: it is written only
+    /// if nothing has been told since.
+    pub planned: Option<Sequence>,
 }
 
 /// The Revision that a bundle makes, if it is not what the newest Revision has.
@@ -127,6 +130,9 @@ pub(super) async fn write(parts: &Parts, call: &Call, change: Change<'_>) -> Res
     let expected = change.base.map_or(Expect::Absent, |base| Expect::Sequence(base.sequence));
     let history_limit = record.application.spec.revision_history_limit;
     let mut transaction = Transaction::new().expect(Name::Application(key.clone()).key()?, expected);
+    if let Some(planned) = change.planned {
+        transaction = transaction.expect(Name::Generation.key()?, Expect::Sequence(planned));
+    }
     transaction.writes.push(Record::Application(Box::new(record)).write()?);
     if let Some(revision) = change.revision {
         let name = Name::Revision(key.clone(), revision.number).key()?;

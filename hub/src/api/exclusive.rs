@@ -14,6 +14,7 @@ use nave_common::time::HumanDuration;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::store::Sequence;
 use crate::world::State;
 
 /// How long a pod may take to end where its template does not say, in seconds; as Kubernetes has it.
@@ -112,6 +113,15 @@ pub(super) fn warnings(application: &Application, matching_count: usize) -> Vec<
     warnings
 }
 
+/// A change of the mode that may be made.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// What to know about it.
+    pub warnings: Vec<String>,
+    /// The commit of the newest generation, where the check depends on what clusters are told.
+    pub planned: Option<Sequence>,
+}
+
 /// Checks a change of the mode against what runs now, and says what to know about it.
 ///
 /// # Errors
@@ -120,13 +130,15 @@ pub(super) fn check_change(
     state: &State,
     before: &Application,
     after: &Application,
-) -> Result<Vec<String>, Error> {
-    let modes = (before.spec.failover.mode, after.spec.failover.mode);
-    match modes {
-        (FailoverMode::Exclusive, FailoverMode::Exclusive) => Ok(Vec::new()),
-        (_, FailoverMode::Exclusive) => becomes_exclusive(state, after),
-        (FailoverMode::Exclusive, mode) => Ok(is_exclusive_no_more(state, after, mode)),
-        _ => Ok(Vec::new()),
+) -> Result<Checked, Error> {
+    let (before, mode) = (before.spec.failover.mode, after.spec.failover.mode);
+    match (before == FailoverMode::Exclusive, mode == FailoverMode::Exclusive) {
+        (false, true) => Ok(Checked {
+            warnings: becomes_exclusive(state, after)?,
+            planned: Some(state.generation_sequence()),
+        }),
+        (true, false) => Ok(Checked { warnings: is_exclusive_no_more(state, after, mode), planned: None }),
+        _ => Ok(Checked::default()),
     }
 }
 

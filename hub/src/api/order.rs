@@ -6,7 +6,9 @@
 use nave_common::application::Application;
 use nave_common::event::{Event, Severity};
 use nave_common::failover::FailoverMode;
-use nave_common::failover::state::{FailoverState, Grant, MAX_ORDERS, Move, MovePhase, Order, OrderKind};
+use nave_common::failover::state::{
+    Cause, FailoverState, Grant, MAX_ORDERS, Move, MovePhase, Order, OrderKind,
+};
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::placement::Verdict;
 use nave_common::status::Liveness;
@@ -253,23 +255,42 @@ impl Scene<'_> {
 
     fn check_abort(&self, number: u64) -> Result<String, Error> {
         let it = self.find(number)?;
+        let (key, from) = (self.application.key(), &it.from);
+        let what_ends_it = match it.cause {
+            Cause::Drained => Some(format!("nave uncordon {from} ends the drain")),
+            Cause::Placement => Some("the placement, or a taint, is what sends it away".to_owned()),
+            _ => None,
+        };
+        if let Some(what_ends_it) = what_ends_it {
+            return Err(Error::Refused(format!(
+                "{} of application {key} would begin anew at once: {what_ends_it}",
+                described(it)
+            )));
+        }
         let is_exclusive = self.application.spec.failover.mode == FailoverMode::Exclusive;
+        if is_exclusive && self.state.grant.as_ref().is_some_and(|grant| grant.release.is_some()) {
+            return Err(Error::Refused(format!(
+                "{} of application {key} can no longer be given up: its lease is being taken back from {from}; \
+                 nave failover run {key} --to {from} brings it back afterwards",
+                described(it)
+            )));
+        }
         let can_abort = match it.phase {
             MovePhase::Proposed | MovePhase::Unplaced | MovePhase::Fencing => true,
             // Made before it breaks: the old copy still runs.
-            MovePhase::Applying | MovePhase::Settling => it.cause.is_planned() && !is_exclusive,
+            MovePhase::Applying | MovePhase::Settling => {
+                !is_exclusive && failover::active(self.world, &key).contains(from)
+            }
             MovePhase::Done | MovePhase::Aborted => false,
         };
         if can_abort {
             return Ok(format!("move {number} is given up"));
         }
-        let key = self.application.key();
         let away = it.to.as_ref().map_or_else(|| "away".to_owned(), |to| format!("in {to}"));
         Err(Error::Refused(format!(
             "{} of application {key} can no longer be given up: it is {away} already; \
-             nave failover run {key} --to {} brings it back",
-            described(it),
-            it.from
+             nave failover run {key} --to {from} brings it back",
+            described(it)
         )))
     }
 
@@ -306,14 +327,18 @@ impl Scene<'_> {
                 "what ran of application {key} in {cluster} is known to be dead already"
             ))),
             Some(_) => Ok(()),
-            None if matches!(liveness, Some(Liveness::Alive | Liveness::Suspect)) => {
+            None => {
+                let is_silent = !matches!(liveness, Some(Liveness::Alive | Liveness::Suspect));
+                // The planner takes the word only with something to do about it.
+                if is_silent && self.state.moves.iter().any(|it| it.from == *cluster) {
+                    return Ok(());
+                }
+                let state = liveness.map_or_else(|| "no longer there".into(), |it| it.to_string());
                 Err(Error::Refused(format!(
-                    "application {key} runs in {cluster}, which is {}, and nothing takes it away; \
-                     nave failover run {key} --from {cluster} does",
-                    liveness.unwrap_or_default()
+                    "application {key} is to run in {cluster}, which is {state}, and nothing takes it away; \
+                     nave failover run {key} --from {cluster} does"
                 )))
             }
-            None => Ok(()),
         }
     }
 }

@@ -140,14 +140,21 @@ fn check_exclusive(state: &State, name: &ClusterName) -> Result<(), Error> {
     };
     if let Some(key) = state.holds().keys().find(|key| is_exclusive(key)) {
         return Err(Error::Refused(format!(
-            "application {key} is Exclusive and waits after the restore: nobody knows yet where it runs, and cluster {name} \
-             may be asked; decide about it with nave hub release first"
+            "application {key} is Exclusive and waits after the restore: nobody knows yet whether it runs in \
+             cluster {name}; decide about it with nave hub release first"
         )));
     }
-    let held = state.failovers().iter().find(|(_, standing)| {
-        standing.value.grant.as_ref().is_some_and(|grant| {
-            grant.cluster == *name && grant.release.as_ref().is_none_or(|release| release.fenced.is_none())
-        })
+    // What is being deleted is started nowhere any more.
+    let is_wanted = |key: &ApplicationKey| {
+        let application = state.applications().get(key);
+        application.is_some_and(|stored| stored.value.metadata.deleted_at.is_none())
+    };
+    let held = state.failovers().iter().find(|(key, standing)| {
+        is_wanted(key)
+            && standing.value.grant.as_ref().is_some_and(|grant| {
+                grant.cluster == *name
+                    && grant.release.as_ref().is_none_or(|release| release.fenced.is_none())
+            })
     });
     let Some((key, _)) = held else { return Ok(()) };
     let is_heard = state.clusters().get(name).is_some_and(|entry| entry.observed.liveness == Liveness::Alive);

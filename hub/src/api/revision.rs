@@ -79,6 +79,7 @@ async fn try_undo(
             base: Some(&current),
             application: application.clone(),
             revision: Some(revision.clone()),
+            planned: None,
             reason: "Undone",
             message: format!(
                 "{} went back to revision {}, as revision {}",
