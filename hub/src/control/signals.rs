@@ -66,7 +66,11 @@ fn one(
         Some(Signal { cause: Cause::Degraded, began_at: since.wall, due_at: since.boot.plus(after.0) })
     });
     let well_since = cluster.observed.facts.well_since();
-    let fence = entry.and_then(|entry| entry.status.as_ref()?.fence.clone());
+    // Of what it was told before it may say that all has ended, though it went on since.
+    let status = entry.and_then(|entry| {
+        entry.status.as_ref().filter(|status| status.generation == entry.assignment.generation)
+    });
+    let fence = status.and_then(|status| status.fence.clone());
     Seen {
         well_since: well_since.filter(|_| signal.is_none()),
         signal,

@@ -74,6 +74,16 @@ pub struct Waits {
 }
 
 impl Waits {
+    /// What either waits for.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            for_clusters: self.for_clusters || other.for_clusters,
+            for_heard: self.for_heard || other.for_heard,
+            for_room: self.for_room || other.for_room,
+        }
+    }
+
     fn new(for_clusters: bool, tally: &Tally<'_>) -> Self {
         Self {
             for_clusters,

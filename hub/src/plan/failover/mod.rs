@@ -10,7 +10,14 @@
 //! ordered; leaving parks, and never removes.
 
 pub mod doubt;
+mod exclusive;
+mod failback;
+mod moves;
+mod orders;
+mod overlap;
 pub mod rate;
+pub mod words;
+mod work;
 
 use std::collections::BTreeMap;
 
@@ -24,9 +31,10 @@ use nave_common::resources::Resources;
 use nave_common::status::FenceStatus;
 use nave_common::time::{BootTime, Timestamp};
 
-use super::assign::{self, Told};
+use super::assign::Told;
 use super::fleet::Fleet;
-use super::placement::{self, Problem, Steer, Waits};
+use super::placement::Waits;
+use work::Work;
 
 /// All that one application's standing depends on.
 #[derive(Debug, Clone, Copy)]
@@ -139,38 +147,22 @@ pub struct Decision {
 
 /// Decides how one application stands.
 pub fn decide(inputs: &Inputs<'_>) -> Decision {
-    let Inputs { application, fleet, state, .. } = *inputs;
-    let mut decision = Decision {
-        state: state.clone(),
-        stands: BTreeMap::new(),
-        unplaced_count: 0,
-        problems: Vec::new(),
-        waits: Waits::default(),
-        close: None,
-        begun_count: 0,
-        wake_at: None,
-    };
-    if application.metadata.deleted_at.is_some() {
-        return decision;
+    let mut work = Work::new(inputs);
+    if inputs.application.metadata.deleted_at.is_some() {
+        work.state.orders.clear();
+        return work.into_decision(BTreeMap::new());
     }
     if inputs.revision.is_none() {
-        decision.problems.push("there is no revision yet".to_owned());
-        return decision;
+        work.problems.push("there is no revision yet".to_owned());
+        return work.into_decision(BTreeMap::new());
     }
-    let current: Vec<ClusterName> =
-        assign::running(inputs.told).map(|(cluster, _)| cluster.clone()).collect();
-    let placed = placement::decide(&Problem {
-        application: &application.key(),
-        placement: &application.spec.placement,
-        requests: inputs.requests,
-        current: &current,
-        fleet,
-        steer: Steer { prefer: &application.spec.failover.prefer, ..Steer::default() },
-    });
-    let chosen = placed.picks.iter().filter_map(|pick| fleet.get(pick.slot));
-    decision.stands = chosen.map(|candidate| (candidate.name.clone(), Stand::Active(None))).collect();
-    decision.unplaced_count = placed.unplaced_count;
-    decision.problems = placed.problems;
-    decision.waits = placed.waits;
-    decision
+    match inputs.application.spec.failover.exclusive_rules() {
+        Some(rules) => exclusive::decide(work, &rules),
+        None => overlap::decide(work),
+    }
 }
+
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod stage;
