@@ -99,8 +99,8 @@ async fn a_removal_is_confirmed_then_forgotten() {
     agent.assignment().await;
     let request = v1::DeleteApplicationRequest { application: key("shop"), ..Default::default() };
     admin.delete_application(request).await.unwrap();
-    let told = agent.assignment().await;
-    assert_eq!(told.desired, Desired::Remove);
+    let asked = agent.assignment().await;
+    assert_eq!(asked.desired, Desired::Remove);
     agent.silence().await;
     agent.report(false).await;
     let (told, forgotten) = agent.assignments().await;
@@ -112,7 +112,7 @@ async fn a_removal_is_confirmed_then_forgotten() {
     let old = nave_common::assignment::Assignment {
         application: "shop".parse().unwrap(),
         cluster: "eu-1".parse().unwrap(),
-        generation: Default::default(),
+        generation: asked.generation,
         change_id: String::new(),
         desired: Desired::Remove,
     };
