@@ -8,6 +8,7 @@ pub mod agent;
 pub mod api;
 pub mod apply;
 pub mod cache;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod connection;

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nave_common::digest::Digest;
 use nave_common::name::ApplicationKey;
-use nave_common::status::{AssignmentStatus, ClusterObservation};
+use nave_common::status::{AssignmentStatus, ClusterObservation, FenceStatus};
 use tokio::sync::Notify;
 
 /// A handle on the newest reports; clones share them.
@@ -20,12 +21,17 @@ pub struct Reports {
 struct Shared {
     newest: Mutex<Newest>,
     changed: Notify,
+    stopped: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Newest {
     statuses: BTreeMap<ApplicationKey, AssignmentStatus>,
     observation: Option<ClusterObservation>,
+    /// How the stopping of Exclusive work stands; it goes with each status.
+    fences: BTreeMap<ApplicationKey, FenceStatus>,
+    /// The parked renderings under which nothing is left that makes pods.
+    stopped: BTreeMap<ApplicationKey, Digest>,
     dirty: BTreeSet<ApplicationKey>,
     observation_dirty: bool,
 }
@@ -64,10 +70,54 @@ impl Reports {
         }
     }
 
+    /// Takes how the stopping of an application's Exclusive work stands; `None` where it is not to be stopped.
+    pub fn set_fence(&self, application: &ApplicationKey, fence: Option<FenceStatus>) {
+        let mut newest = self.lock();
+        if newest.fences.get(application) == fence.as_ref() {
+            return;
+        }
+        match fence {
+            Some(fence) => newest.fences.insert(application.clone(), fence),
+            None => newest.fences.remove(application),
+        };
+        if newest.statuses.contains_key(application) {
+            newest.dirty.insert(application.clone());
+            drop(newest);
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// Notes under which parked rendering everything that makes pods was stopped, and has taken it in; `None` where
+    /// something may make some.
+    pub fn set_stopped(&self, application: &ApplicationKey, rendering: Option<Digest>) {
+        let mut newest = self.lock();
+        if newest.stopped.get(application) == rendering.as_ref() {
+            return;
+        }
+        match rendering {
+            Some(rendering) => newest.stopped.insert(application.clone(), rendering),
+            None => newest.stopped.remove(application),
+        };
+        drop(newest);
+        self.shared.stopped.notify_one();
+    }
+
+    /// The parked rendering under which everything that makes pods is stopped.
+    #[must_use]
+    pub fn stopped(&self, application: &ApplicationKey) -> Option<Digest> {
+        self.lock().stopped.get(application).copied()
+    }
+
+    /// Completes when something was noted by [`Self::set_stopped`] since it last did. For one caller.
+    pub async fn stopped_changed(&self) {
+        self.shared.stopped.notified().await;
+    }
+
     /// Drops what is known of an application that is gone.
     pub fn forget(&self, application: &ApplicationKey) {
         let mut newest = self.lock();
         newest.statuses.remove(application);
+        newest.stopped.remove(application);
         newest.dirty.remove(application);
     }
 
@@ -90,7 +140,7 @@ impl Reports {
     pub fn take_dirty(&self) -> (Vec<AssignmentStatus>, Option<ClusterObservation>) {
         let mut newest = self.lock();
         let dirty = std::mem::take(&mut newest.dirty);
-        let statuses = dirty.iter().filter_map(|key| newest.statuses.get(key).cloned()).collect();
+        let statuses = dirty.iter().filter_map(|key| newest.status(key)).collect();
         let observation =
             std::mem::take(&mut newest.observation_dirty).then(|| newest.observation.clone()).flatten();
         (statuses, observation)
@@ -100,12 +150,21 @@ impl Reports {
     #[must_use]
     pub fn all(&self) -> (Vec<AssignmentStatus>, Option<ClusterObservation>) {
         let newest = self.lock();
-        (newest.statuses.values().cloned().collect(), newest.observation.clone())
+        let statuses = newest.statuses.keys().filter_map(|key| newest.status(key)).collect();
+        (statuses, newest.observation.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Newest> {
         // Every change above is complete in itself, so what a panicking thread left is usable.
         self.shared.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Newest {
+    /// The newest status of an application, with how its fence stands.
+    fn status(&self, application: &ApplicationKey) -> Option<AssignmentStatus> {
+        let fence = self.fences.get(application).cloned();
+        Some(AssignmentStatus { fence, ..self.statuses.get(application)?.clone() })
     }
 }
 

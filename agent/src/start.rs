@@ -10,6 +10,7 @@ use nave_common::runtime::{shutdown, telemetry};
 use nave_common::token::TokenText;
 
 use crate::agent::{Agent, Options};
+use crate::clock::SystemClock;
 use crate::config::{Args, Config};
 use crate::connection::dial::Credentials;
 use crate::identity::{self, Identity};
@@ -30,6 +31,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         identity,
         data_dir: config.data_dir.clone(),
         reconcile: reconcile::Config { max_in_flight: config.max_in_flight, ..reconcile::Config::default() },
+        clock: Arc::new(SystemClock),
     };
     let mut agent = Agent::start(client, options)?;
     if let Some(listen) = config.http_listen {

@@ -31,4 +31,10 @@ impl Work {
             Desired::Remove => None,
         }
     }
+
+    /// Whether nothing of it is to run.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.run().is_some_and(|run| !run.activity.is_active())
+    }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nave_common::assignment::{Assignment, Generation};
+use nave_common::failover::Epoch;
 use nave_common::field::FieldError;
 use nave_common::name::ApplicationKey;
 use nave_common::runtime::backoff::Reconnect;
@@ -23,6 +24,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::desired::DesiredState;
+use crate::fence::Fence;
+use crate::fence::machine::Renewed;
 use crate::identity::Identity;
 use crate::reports::Reports;
 use dial::Dial;
@@ -36,6 +39,8 @@ const STATUS_INTERVAL: Duration = Duration::from_millis(50);
 /// The heartbeat interval and liveness lease until the hub has said its own.
 const FIRST_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 const FIRST_LIVENESS_LEASE: Duration = Duration::from_secs(10);
+/// The longest lease that an answer can mean; a maintenance hold may be that long.
+const MAX_LEASE: Duration = Duration::from_secs(7 * 86_400);
 
 /// The agent's connection to its hubs.
 pub struct Connection {
@@ -45,6 +50,8 @@ pub struct Connection {
     pub dial: Arc<dyn Dial>,
     /// What it was told.
     pub desired: DesiredState,
+    /// What it may run of that.
+    pub fence: Fence,
     /// What it has to say.
     pub reports: Reports,
 }
@@ -119,6 +126,7 @@ impl Connection {
             .run(),
         );
 
+        self.fence.reconnected();
         let mut heart = Heart::new();
         let mut status_due = Instant::now();
         loop {
@@ -128,7 +136,11 @@ impl Connection {
                     self.receive(message, &inbox, &mut heart).await?;
                 }
                 Some(answer) = answered.recv() => send(&outbound, sync_request::Message::Accepted(answer)).await?,
-                beat = heart.beat() => send(&outbound, sync_request::Message::Heartbeat(beat?)).await?,
+                number = heart.beat() => send(&outbound, self.heartbeat(number?)).await?,
+                () = self.fence.beat_wanted() => {
+                    let number = heart.next();
+                    send(&outbound, self.heartbeat(number)).await?;
+                }
                 () = self.status_changed(status_due) => {
                     send(&outbound, self.status(false)).await?;
                     status_due = Instant::now() + STATUS_INTERVAL;
@@ -167,7 +179,11 @@ impl Connection {
                     }
                 }
             }
-            Some(sync_response::Message::Heartbeat(_)) => heart.heard(),
+            Some(sync_response::Message::Heartbeat(answer)) => {
+                heart.heard();
+                let renewed = answer.renewed.into_iter().map(renewed).collect::<Result<Vec<_>, _>>()?;
+                self.fence.acknowledged(answer.number, answer.term, &renewed);
+            }
             None => tracing::debug!("a message of a kind that this version does not know was skipped"),
         }
         Ok(())
@@ -181,12 +197,22 @@ impl Connection {
     fn hello(&self) -> v1::Hello {
         v1::Hello {
             cluster_uid: self.identity.cluster_uid.clone(),
-            epoch: 0,
+            epoch: self.fence.highest().number(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: Vec::new(),
             generation: Some(self.desired.generation().into()),
             applications: self.desired.assignments().iter().map(intake::held).collect(),
         }
+    }
+
+    /// The heartbeat of this number, sent now: the leases that it asks for count from here.
+    fn heartbeat(&self, number: u64) -> sync_request::Message {
+        let asked = self.fence.beat(number).into_iter();
+        let epochs = asked.map(|(application, epoch)| v1::HeldEpoch {
+            application: Some(application.into()),
+            epoch: epoch.number(),
+        });
+        sync_request::Message::Heartbeat(v1::Heartbeat { number, epochs: epochs.collect() })
     }
 
     fn status(&self, full: bool) -> sync_request::Message {
@@ -197,6 +223,16 @@ impl Connection {
             full,
         })
     }
+}
+
+fn renewed(wire: v1::Renewal) -> Result<Renewed, FieldError> {
+    let application = wire.application.unwrap_or_default();
+    Ok(Renewed {
+        application: ApplicationKey::try_from(application)?,
+        epoch: Epoch::from_number(wire.epoch),
+        // An agent counts on no lease that is longer than any that a hub can mean.
+        duration: Duration::from_millis(wire.duration_ms).min(MAX_LEASE),
+    })
 }
 
 async fn send(outbound: &mpsc::Sender<v1::SyncRequest>, message: sync_request::Message) -> Result<(), Error> {
@@ -239,14 +275,20 @@ impl Heart {
         self.heard_at = Instant::now();
     }
 
-    async fn beat(&mut self) -> Result<v1::Heartbeat, Error> {
+    /// The number of the next heartbeat, when it is due.
+    async fn beat(&mut self) -> Result<u64, Error> {
         self.interval.tick().await;
         let silence = self.heard_at.elapsed();
         if silence > self.lease {
             return Err(Error::Silent(silence));
         }
+        Ok(self.next())
+    }
+
+    /// The number of the next heartbeat.
+    fn next(&mut self) -> u64 {
         self.number += 1;
-        Ok(v1::Heartbeat { number: self.number, epochs: Vec::new() })
+        self.number
     }
 }
 

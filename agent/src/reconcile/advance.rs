@@ -114,7 +114,9 @@ impl Reconciler {
                 application.queue.push_ranked(object.rank, Arc::clone(key));
             }
             Need::Apply(why) => {
-                let contest = why.is_repair().then(|| object.contest.get_or_insert_default().note(now));
+                // Who keeps starting what is to stop is never given way to.
+                let may_yield = why.is_repair() && !object.is_fenced;
+                let contest = may_yield.then(|| object.contest.get_or_insert_default().note(now));
                 if let Some(pause) = contest.flatten() {
                     let until = contested(object, pause, now);
                     self.wakes.add(until, Wake::Object(application_key.clone(), Arc::clone(key)));

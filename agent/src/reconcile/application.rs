@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use nave_common::assignment::Generation;
 use nave_common::digest::Digest;
+use nave_common::health::Health;
 use nave_common::inventory::{Inventory, InventoryEntry};
 use nave_common::manifest::{Manifest, ObjectKey};
 use nave_common::name::ApplicationKey;
+use nave_common::render::activity;
 use nave_common::status::SyncState;
 use nave_common::time::Timestamp;
 use tokio::time::Instant;
 
 use super::claims::Holder;
-use super::object::{Live, Object};
+use super::object::{Live, Object, Role};
 use super::queue::Queue;
 use crate::api::{Gvk, Resource};
 use crate::apply::order::DEFINITIONS;
@@ -229,10 +231,61 @@ impl Application {
         self.work.as_ref().and_then(|work| work.run()).is_some_and(|run| run.sync.suspended)
     }
 
-    /// Whether anything may be written for it.
+    /// Whether nothing of it is to run.
+    #[must_use]
+    pub fn is_parked(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.is_parked())
+    }
+
+    /// Whether it is Exclusive and nothing of it may run: what makes pods is stopped then whatever else holds.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        let run = self.work.as_ref().and_then(|work| work.run());
+        self.is_parked() && run.is_some_and(|run| run.exclusive.is_some())
+    }
+
+    /// Whether anything may be written for it. Where it is suspended and fenced, only what stops work.
     #[must_use]
     pub fn may_write(&self) -> bool {
-        self.work.is_some() && self.refusal.is_none() && self.past == Past::Known && !self.is_suspended()
+        self.work.is_some()
+            && self.refusal.is_none()
+            && self.past == Past::Known
+            && (!self.is_suspended() || self.is_fenced())
+    }
+
+    /// Notes in each object whether it is to be stopped, and whether it is left alone but for that.
+    pub fn note_fencing(&mut self) {
+        let (is_fenced, is_suspended) = (self.is_fenced(), self.is_suspended());
+        let work = self.work.clone();
+        let rules = work.as_ref().and_then(|work| work.run()).map_or(&[][..], |run| &run.park);
+        for (key, object) in &mut self.objects {
+            object.is_fenced = is_fenced && activity::is_stopped(key, rules);
+            object.is_held = is_fenced && is_suspended;
+        }
+    }
+
+    /// Whether it is parked, and everything that makes pods has taken in that it is stopped.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        let is_going = |object: &Object| matches!(object.role, Role::Prune | Role::HandOver(_));
+        let is_quiet = |object: &Object| {
+            let health = object.health.as_ref().map(|report| report.health);
+            object.live == Live::Absent || matches!(health, Some(Health::Healthy | Health::Suspended))
+        };
+        let is_stopped = |object: &Object| {
+            if object.is_fenced {
+                // What somebody else has is not this application's, and what it runs is seen by its label.
+                object.is_settled() && is_quiet(object)
+            } else {
+                object.is_settled() || object.is_suspended() || (object.wanted.is_none() && !is_going(object))
+            }
+        };
+        self.is_fenced()
+            && self.may_write()
+            && self.pass_since.is_none()
+            && !self.discovering.busy
+            && self.unresolved.is_empty()
+            && self.objects.values().all(is_stopped)
     }
 
     /// Whether something that is wanted could not be applied; then nothing that is no longer wanted is deleted.

@@ -32,6 +32,9 @@ impl Reconciler {
         for key in &absent {
             self.let_be(key);
         }
+        // What is to stop goes before what is to run.
+        let is_fenced = |key: &ApplicationKey| self.applications.get(key).is_some_and(Application::is_fenced);
+        changed.sort_by_key(|key| !is_fenced(key));
         for key in &changed {
             self.begin(key);
         }
@@ -81,6 +84,8 @@ impl Reconciler {
             return false;
         }
         application_changed(application, before.as_deref());
+        // Whatever was stopped may run from here on; it is told again once it is stopped again.
+        self.reports.set_stopped(key, None);
         if is_newer {
             self.touch(key, interval);
         }
@@ -166,6 +171,7 @@ fn application_changed(application: &mut Application, before: Option<&Work>) {
         (Some(before), Some(after)) => have_same_objects(before, after),
         _ => false,
     };
+    application.note_fencing();
     application.removed = false;
     application.left_behind.clear();
     application.discovering.failures = 0;

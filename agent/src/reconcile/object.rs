@@ -189,6 +189,10 @@ pub struct Object {
     pub contested_until: Option<Instant>,
     /// Whether it is to be looked whether it may be had by now.
     pub look_again: bool,
+    /// Whether it makes pods of Exclusive work that is to stop: then it is stopped whoever asked to leave it alone.
+    pub is_fenced: bool,
+    /// Whether it is left alone but for that, because its application is suspended.
+    pub is_held: bool,
     /// Its put-backs, once there was one.
     pub contest: Option<Box<Contest>>,
 }
@@ -223,6 +227,8 @@ impl Object {
             paused_until: None,
             contested_until: None,
             look_again: false,
+            is_fenced: false,
+            is_held: false,
             contest: None,
         }
     }
@@ -230,6 +236,9 @@ impl Object {
     /// What it needs, whether or not it may be done right now.
     #[must_use]
     pub fn need(&self) -> Need {
+        if self.is_held && (!self.is_fenced || self.live == Live::Absent) {
+            return Need::Nothing;
+        }
         match &self.role {
             Role::Prune => Need::Delete,
             Role::Release => Need::Release,
@@ -251,7 +260,7 @@ impl Object {
         if seen.deleting {
             // It cannot be kept from going; once it is gone it is made again.
             Need::Wait
-        } else if seen.suspended {
+        } else if seen.suspended && !self.is_fenced {
             Need::Nothing
         } else if self.claim == Claim::Adoption
             || entry.applied != wanted.digest
@@ -293,7 +302,9 @@ impl Object {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         match self.role {
-            Role::Keep => !self.busy && self.need() == Need::Nothing && !self.is_suspended(),
+            Role::Keep => {
+                !self.busy && self.need() == Need::Nothing && (self.is_fenced || !self.is_suspended())
+            }
             Role::Share => true,
             // What is kept on purpose is nothing to wait for.
             Role::Retain(_) => true,

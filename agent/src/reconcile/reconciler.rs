@@ -223,7 +223,11 @@ impl Reconciler {
             && !application.active
         {
             application.active = true;
-            self.round.push_back(key.clone());
+            if application.is_fenced() {
+                self.round.push_front(key.clone());
+            } else {
+                self.round.push_back(key.clone());
+            }
         }
     }
 

@@ -53,6 +53,7 @@ impl Reconciler {
         let resolved = self.resolve(&application);
         let steps = self.plan(&application, &resolved);
         let touched = self.merge(&mut application, resolved, steps, fresh, now);
+        application.note_fencing();
         self.enqueue(&mut application, fresh);
         let contended = &self.contended(&application) | &contended_before;
         let retry_discovery = !application.unresolved.is_empty()

@@ -28,6 +28,8 @@ const GOING_INTERVAL: Duration = Duration::from_secs(5);
 const MAX_EMPTYING_LOOKS: u32 = 4;
 /// After so many failures in a row that may pass by themselves, it counts as a failure.
 const MAX_QUIET_FAILURES: u32 = 3;
+/// What is to stop and could not be stopped is tried again at least so often.
+const FENCE_INTERVAL: Duration = Duration::from_secs(2);
 /// A namespace that is missing is looked for at most this often.
 const NAMESPACE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -332,7 +334,8 @@ impl Reconciler {
         let Some(application) = self.applications.get_mut(application_key) else { return };
         let Some(object) = application.objects.get_mut(key) else { return };
         object.failures += 1;
-        let until = Instant::now() + length(object.failures, rand::random());
+        let length = length(object.failures, rand::random());
+        let until = Instant::now() + if object.is_fenced { length.min(FENCE_INTERVAL) } else { length };
         object.paused_until = Some(until);
         self.wakes.add(until, Wake::Object(application_key.clone(), Arc::clone(key)));
         self.tell(application_key);

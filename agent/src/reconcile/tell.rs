@@ -63,6 +63,9 @@ impl Reconciler {
             let run = application.work.as_ref().and_then(|work| work.run());
             application.applied = run.map(|run| run.rendering);
         }
+        let stopped =
+            application.is_stopped().then(|| application.work.as_ref()?.run().map(|run| run.rendering));
+        self.reports.set_stopped(key, stopped.flatten());
         application.telling.dirty = false;
         application.telling.last_at = Some(now);
         let wall_now = wall_clock();

@@ -78,6 +78,15 @@ pub fn unstoppable(manifests: &[Manifest], rules: &[ParkRule]) -> Option<String>
     manifests.iter().map(Manifest::key).find_map(problem)
 }
 
+/// Whether parking stops what objects of this kind run; of all others it changes nothing.
+#[must_use]
+pub fn is_stopped(key: &ObjectKey, rules: &[ParkRule]) -> bool {
+    if let Some(rule) = rules.iter().find(|rule| rule.matches(key)) {
+        return rule.merge.as_object().is_some_and(|merge| !merge.is_empty());
+    }
+    stopped_by(key).is_some() || (key.group.is_empty() && key.kind == "Pod")
+}
+
 /// Marks the pods of Exclusive work.
 pub(super) fn mark(drafts: &mut [Draft], mark: Option<ExclusiveMark<'_>>) -> Result<(), Error> {
     let Some(mark) = mark else { return Ok(()) };
@@ -152,8 +161,16 @@ fn park(draft: &mut Draft, rules: &[ParkRule]) -> Result<(), Error> {
         json_patch::merge(draft.object_mut(), &rule.merge);
         return Ok(());
     }
+    if let Some(changes) = stopped_by(&key) {
+        json_patch::merge(draft.object_mut(), &changes);
+    }
+    Ok(())
+}
+
+/// The merge patch that stops what an object of a kind that has a rule here runs.
+fn stopped_by(key: &ObjectKey) -> Option<Value> {
     let (group, kind) = (key.group.as_str(), key.kind.as_str());
-    let changes = match (group, kind) {
+    Some(match (group, kind) {
         _ if SCALED.contains(&(group, kind)) => json!({"spec": {"replicas": 0}}),
         ("batch", "Job" | "CronJob") => json!({"spec": {"suspend": true}}),
         ("apps", "DaemonSet") => {
@@ -165,10 +182,8 @@ fn park(draft: &mut Draft, rules: &[ParkRule]) -> Result<(), Error> {
         ("keda.sh", "ScaledJob") => {
             json!({"metadata": {"annotations": {"autoscaling.keda.sh/paused": "true"}}})
         }
-        _ => return Ok(()),
-    };
-    json_patch::merge(draft.object_mut(), &changes);
-    Ok(())
+        _ => return None,
+    })
 }
 
 /// The map under `field`, made where it is missing; `None` where something else is there.

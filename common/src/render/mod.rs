@@ -134,6 +134,18 @@ pub fn render(bundle: &Bundle, inputs: Inputs<'_>) -> Result<Rendering, Error> {
     Ok(Rendering::new(manifests))
 }
 
+/// The parked form of a rendering of what runs: the same that [`render`] makes of the bundle with [`Activity::Parked`].
+///
+/// # Errors
+/// Where a rule leaves something that is no manifest, or too much of it.
+pub fn park(rendering: &Rendering, rules: &[ParkRule]) -> Result<Rendering, Error> {
+    let mut drafts: Vec<Draft> = rendering.manifests.iter().cloned().map(Draft::new).collect();
+    activity::set(&mut drafts, Activity::Parked, rules)?;
+    let manifests = drafts.into_iter().map(Draft::finish).collect::<Result<Vec<_>, _>>()?;
+    check_size(&manifests)?;
+    Ok(Rendering::new(manifests))
+}
+
 /// The namespace to add: none where it is not asked for or in the bundle already.
 fn missing_namespace<'a>(bundle: &Bundle, inputs: Inputs<'a>) -> Option<&'a NamespaceName> {
     let namespace = inputs.namespace.filter(|_| inputs.create_namespace)?;
