@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use nave_common::time::Timestamp;
+use nave_common::time::{BootTime, Timestamp};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -100,5 +100,16 @@ impl nave_hub::clock::Clock for MachineClock {
 
     fn boot(&self) -> Duration {
         self.since_boot()
+    }
+}
+
+impl nave_agent::clock::Clock for MachineClock {
+    fn boot(&self) -> BootTime {
+        BootTime::from_duration(self.since_boot())
+    }
+
+    /// Its boot clock goes on when the process on it starts anew.
+    fn boot_id(&self) -> Option<String> {
+        Some("world".to_owned())
     }
 }

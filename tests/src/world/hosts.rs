@@ -172,6 +172,7 @@ pub async fn agent(disk: Arc<SpokeDisk>) -> turmoil::Result {
         dial: Arc::new(PlainDial),
         data_dir: disk.data_dir.clone(),
         reconcile: nave_agent::reconcile::Config::default(),
+        clock: Arc::new(disk.time.machine(0, Wall::default())),
     };
     let mut agent = Agent::start(client, options)?;
     Err(agent.ended().await.into())
