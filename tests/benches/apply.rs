@@ -87,6 +87,7 @@ impl Bench {
             identity: identity.clone(),
             data_dir: data_dir.clone(),
             reconcile: nave_agent::reconcile::Config::default(),
+            clock: Arc::new(nave_agent::clock::SystemClock),
         });
         let agent = Some(Agent::start(agent_client.clone(), options())?);
         Ok(Self { hub, agent, agent_client, options, fleet, bare, requests, _folder: folder })

@@ -131,6 +131,7 @@ impl Fleet {
                 identity,
                 data_dir,
                 reconcile: nave_agent::reconcile::Config::default(),
+                clock: Arc::new(nave_agent::clock::SystemClock),
             };
             spoke.agent = Some(Agent::start(spoke.client.clone(), options)?);
         }
