@@ -87,7 +87,8 @@ async fn release(global: &Global, verb: &Release, printer: &mut Printer) -> Outc
     } else {
         Some(target::one_application(&verb.what, &verb.project.project)?)
     };
-    let released = Hub::connect(global).await?.release_held(key.as_ref(), verb.keep_running).await?;
+    let hub = Hub::connect(global).await?;
+    let released = hub.release_held(key.as_ref(), verb.keep_running).await?;
     let mut changes = Changes::new(verb.output, false);
     let done = if verb.keep_running {
         "released: what runs stays"
@@ -98,7 +99,13 @@ async fn release(global: &Global, verb: &Release, printer: &mut Printer) -> Outc
         changes.tell(printer, &format!("application/{}", application_name(key)), done, json!({}))?;
     }
     changes.finish(printer)?;
-    if released.is_empty() {
+    let held_count = hub.info().await?.held_count;
+    if held_count > 0 {
+        printer.hint(&format!(
+            "{held_count} applications wait still (see `nave get applications`); Exclusive work can only go on with \
+             --apply-backup"
+        ));
+    } else if released.is_empty() {
         printer.hint("nothing waits after a restore");
     }
     Ok(Exit::Done)

@@ -127,6 +127,10 @@ impl World {
     /// Takes what an agent's Hello says of what is held; `None` where nothing is.
     pub fn set_report(&self, cluster: &ClusterName, report: Option<Report>) {
         self.change(|state, effects| {
+            match report.as_ref().and_then(|report| report.ahead) {
+                Some(ahead) => state.agents_ahead.insert(cluster.clone(), ahead),
+                None => state.agents_ahead.remove(cluster),
+            };
             let Some((entry, _)) = state.cluster_mut(cluster) else { return };
             if entry.observed.report.as_deref() != report.as_ref() {
                 entry.observed.report = report.map(Arc::new);
@@ -175,9 +179,9 @@ impl State {
 
     /// Agents that have seen more than this hub: while there is one, nothing Exclusive is granted.
     pub fn clusters_ahead(&self) -> impl Iterator<Item = (&ClusterName, Generation)> {
-        let clusters = self.clusters().iter();
-        let ahead = clusters.filter_map(|(name, entry)| Some((name, entry.observed.report.as_ref()?.ahead?)));
-        ahead.filter(|(_, ahead)| *ahead > self.generation())
+        let ahead = self.agents_ahead.iter().map(|(name, ahead)| (name, *ahead));
+        // A hub that was set back in its own term passes them in time; one that left the fleet counts no more.
+        ahead.filter(|(name, ahead)| *ahead > self.generation() && self.clusters().contains_key(*name))
     }
 
     /// Whether an application may be planned: it is not held, or a person deleted it since the restore, or applied it

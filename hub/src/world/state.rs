@@ -55,6 +55,8 @@ pub struct State {
     hub_failover: Stored<HubFailoverRecord>,
     pub(super) holds: BTreeMap<ApplicationKey, Stored<HoldRecord>>,
     pub(super) restored: Option<Stored<RestoredRecord>>,
+    /// Agents that have seen a higher generation than this hub's when they connected.
+    pub(super) agents_ahead: BTreeMap<ClusterName, Generation>,
     /// Clusters whose agents came after a restore and that the backup did not know.
     pub(super) strangers: BTreeSet<ClusterName>,
     failover_view: Arc<HubFailover>,
@@ -465,6 +467,7 @@ impl State {
         self.ahead.clone_from(&before.ahead);
         self.silence_version = before.silence_version + 1;
         self.strangers.clone_from(&before.strangers);
+        self.agents_ahead.clone_from(&before.agents_ahead);
         self.times = before.times;
         self.failover_view.clone_from(&before.failover_view);
         self.placements.clone_from(&before.placements);
