@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let typed = Arguments::parse();
     let ended = match typed.command {
         Some(Command::Init(arguments)) => make_ready(&arguments),
-        Some(Command::Run(arguments)) => run(arguments),
+        Some(Command::Run(arguments)) => run(*arguments),
         Some(Command::Restore(arguments)) => put_back(&arguments),
         None => run(typed.run),
     };

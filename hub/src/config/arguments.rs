@@ -28,7 +28,7 @@ pub enum Command {
     /// Make a new data folder ready: the certificate authority and the administrator's context.
     Init(InitArguments),
     /// Serve until a signal ends it.
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Put a hub back from a backup, into a new data folder.
     Restore(RestoreArguments),
 }

@@ -292,3 +292,7 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "held_tests.rs"]
+mod tests;
