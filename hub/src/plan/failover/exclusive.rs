@@ -68,10 +68,7 @@ impl Work<'_> {
 
     /// The newest token that a cluster ever had; zero where it never had one.
     fn last_epoch(&self, cluster: &ClusterName) -> Epoch {
-        let told = self.inputs.told.get(cluster).and_then(|told| match &told.desired {
-            Desired::Run(run) => run.exclusive.map(|terms| terms.epoch),
-            Desired::Remove => None,
-        });
+        let told = self.told(cluster).and_then(|run| run.exclusive).map(|terms| terms.epoch);
         let granted = self.state.grant.as_ref().filter(|it| it.cluster == *cluster).map(|it| it.epoch);
         told.max(granted).unwrap_or_default()
     }
@@ -349,10 +346,7 @@ impl Work<'_> {
         let cause = self.state.moves[index].cause;
         let is_heard = self.is_heard(from);
         // Only what it says after it was told to stop: before, it may have stopped for a while and gone on since.
-        let is_told = self.inputs.told.get(from).is_some_and(|told| match &told.desired {
-            Desired::Run(run) => !run.activity.is_active(),
-            Desired::Remove => false,
-        });
+        let is_told = self.is_told_parked(from);
         let fence = self.seen(from).and_then(|seen| seen.fence.as_ref()).filter(|_| is_heard && is_told);
         if fence.is_some_and(|it| it.state == FenceState::Confirmed && it.epoch >= grant.epoch) {
             return Some(Fenced::Confirmed);

@@ -15,6 +15,7 @@ mod failback;
 mod moves;
 mod orders;
 mod overlap;
+pub mod pretend;
 pub mod rate;
 pub mod words;
 mod work;

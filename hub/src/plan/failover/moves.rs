@@ -184,7 +184,12 @@ impl Work<'_> {
     pub(super) fn progress(&mut self, index: usize) -> bool {
         let wall = self.wall();
         let Some(to) = self.state.moves[index].to.clone() else { return false };
-        let seen = self.seen(&to);
+        // What it says while it is still told something else is about that.
+        let is_told = self.told(&to).is_some_and(|run| {
+            run.activity.is_active()
+                && run.exclusive.map(|terms| terms.epoch) == self.state.moves[index].epoch
+        });
+        let seen = self.seen(&to).filter(|_| is_told);
         let it = &mut self.state.moves[index];
         if !seen.is_some_and(|seen| seen.is_applied) {
             return it.times.healthy_at.is_some();
@@ -210,7 +215,8 @@ impl Work<'_> {
     /// Whether the cluster that was left has let go, as far as it can be asked.
     pub(super) fn has_let_go(&self, from: &ClusterName) -> bool {
         !self.is_heard(from)
-            || self.seen(from).is_none_or(|seen| seen.is_applied || seen.signal.is_some())
+            || self.seen(from).is_none_or(|seen| seen.signal.is_some())
+            || (self.is_told_parked(from) && self.seen(from).is_some_and(|seen| seen.is_applied))
             || !self.state.parked.contains_key(from)
     }
 

@@ -397,3 +397,20 @@ fn a_maintenance_hold_moves_no_exclusive_work_by_itself() {
     assert_eq!(stage.active(), ["us-1"]);
     assert_eq!(stage.state.history[0].epoch, stage.state.grant.as_ref().map(|grant| grant.epoch));
 }
+
+#[test]
+fn a_stand_in_runs_until_home_has_applied_it() {
+    let mut stage = overlap();
+    stage.lose("eu-1");
+    stage.wait(10);
+    assert_eq!(stage.active(), ["eu-2", "us-1"]);
+    stage.heal("eu-1");
+    stage.now += 300;
+    let _ = stage.plan();
+    // Home says that it has applied what it was told before: to stand parked.
+    assert_eq!(stage.active(), ["eu-1", "eu-2", "us-1"]);
+    let _ = stage.plan();
+    assert_eq!(stage.active(), ["eu-1", "eu-2", "us-1"]);
+    stage.settle();
+    assert_eq!(stage.active(), ["eu-1", "eu-2"]);
+}

@@ -336,9 +336,9 @@ impl Stage {
     /// Goes on until nothing changes any more, for at most a minute's worth of looks at the same moment.
     pub(super) fn settle(&mut self) {
         for _ in 0..20 {
+            self.agents();
             let before = (self.state.clone(), self.told.clone());
             let _ = self.plan();
-            self.agents();
             if before == (self.state.clone(), self.told.clone()) {
                 return;
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nave_common::assignment::{Desired, Run};
 use nave_common::failover::state::{Cause, FailoverState, Fenced, Move};
 use nave_common::failover::{Failover, FailoverMode};
 use nave_common::name::{ApplicationKey, ClusterName};
@@ -112,6 +113,18 @@ impl<'a> Work<'a> {
 
     pub(super) fn seen(&self, cluster: &ClusterName) -> Option<&'a Seen> {
         self.inputs.seen.get(cluster)
+    }
+
+    /// What a cluster is told to run.
+    pub(super) fn told(&self, cluster: &ClusterName) -> Option<&'a Run> {
+        match &self.inputs.told.get(cluster)?.desired {
+            Desired::Run(run) => Some(run),
+            Desired::Remove => None,
+        }
+    }
+
+    pub(super) fn is_told_parked(&self, cluster: &ClusterName) -> bool {
+        self.told(cluster).is_some_and(|run| !run.activity.is_active())
     }
 
     pub(super) fn candidate(&self, cluster: &ClusterName) -> Option<&'a Candidate> {
