@@ -1,5 +1,102 @@
 //! The deep and fast simulation of failover: discrete events from one seed, with the real pure machines inside.
 //!
-//! [`invariants`] is the list of promises that simulations of every depth share.
+//! Real are the planner ([`nave_hub::plan`]), the leases and the session machine of the hub, the fence machine and the
+//! admission of the agent. Modelled around them are the store, processes, streams, clusters with their nodes and pods,
+//! clocks, a storage that refuses old epochs, and people. [`invariants`] is the list of promises that simulations of
+//! every depth share.
+//!
+//! Everything follows from the seed: the same seed gives the same trace, line by line.
 
+mod agent;
+mod basics;
+mod cluster;
+mod doubt;
+mod faults;
+mod hub;
+mod hub_plan;
 pub mod invariants;
+mod link;
+mod observe;
+mod people;
+mod planner;
+mod setup;
+mod store;
+mod world;
+
+use std::collections::BTreeMap;
+
+use invariants::Violation;
+
+/// How the protocol is broken on purpose, to show that it is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Break {
+    /// Agents do not stop work whose lease is over.
+    NoSelfFence,
+    /// The hub waits for a lease without the drift margin.
+    HubIgnoresMargin,
+    /// An agent does not know under which epoch a lease was given.
+    AgentForgetsEpoch,
+    /// The hub renews what is asked for, also while it takes the grant back.
+    BlanketRenewal,
+    /// A longer lease is promised without being written down.
+    PromiseNotDurable,
+    /// A restored hub goes on in the term of the backup.
+    TermNotRaised,
+}
+
+/// Every way in which the protocol is broken on purpose.
+pub const BREAKS: [Break; 6] = [
+    Break::NoSelfFence,
+    Break::HubIgnoresMargin,
+    Break::AgentForgetsEpoch,
+    Break::BlanketRenewal,
+    Break::PromiseNotDurable,
+    Break::TermNotRaised,
+];
+
+/// How a seed is run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// How many lines of the trace are kept.
+    pub trace_lines: usize,
+    /// How the protocol is broken.
+    pub broken: Option<Break>,
+}
+
+/// How a seed went.
+#[derive(Debug)]
+pub struct Report {
+    /// The promise that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// The last lines of the trace.
+    pub trace: Vec<String>,
+    /// How many faults of each kind there were, and what they led to.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// How many events there were.
+    pub event_count: u64,
+}
+
+/// Runs one seed: a storm of faults, then calm, in which everything has to come to rest.
+#[must_use]
+pub fn run(seed: u64, options: Options) -> Report {
+    let mut world = setup::world(seed, &options);
+    let mut event_count = 0;
+    let storm_ms = world.storm_ms();
+    let mut outcome = Ok(());
+    for until in [storm_ms, storm_ms + setup::CALM_MS] {
+        while outcome.is_ok()
+            && let Some(event) = world.next(until)
+        {
+            event_count += 1;
+            outcome = world.step(event);
+        }
+        world.is_stormy = false;
+        if outcome.is_ok() && until == storm_ms {
+            world.calms();
+        }
+    }
+    let outcome = outcome.and_then(|()| world.is_at_rest());
+    let mut counts = std::mem::take(&mut world.counts);
+    *counts.entry("applications excused").or_default() += world.checker.excused().len() as u64;
+    Report { violation: outcome.err(), trace: world.trace.into_lines(), counts, event_count }
+}

@@ -1,0 +1,430 @@
+//! How a simulated hub plans and commits: as control does, one application at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nave_common::application::Adopt;
+use nave_common::assignment::{Activity, Assignment, Desired, ExclusiveTerms, Generation, Run, SyncPolicy};
+use nave_common::digest::Digest;
+use nave_common::failover::state::{Cause, FailoverState, MovePhase};
+use nave_common::failover::{DRIFT_PARTS, Epoch};
+use nave_common::health::Health;
+use nave_common::name::{ApplicationKey, ClusterName};
+use nave_common::overrides::Override;
+use nave_common::resources::Resources;
+use nave_common::status::Liveness;
+use nave_common::time::BootTime;
+use nave_hub::plan::failover::{Decision, Inputs, Limits, Now, Seen, Signal, Stand};
+use nave_hub::plan::fleet::{Candidate, Fleet};
+
+use super::Break;
+use super::invariants::Happened;
+use super::planner;
+use super::store::{Commit, Slot, Write};
+use super::world::{Event, Process, World, note};
+
+/// The revision of every application.
+pub(super) const REVISION: u64 = 1;
+
+/// A transaction on its way to the disk, and what it means.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    key: ApplicationKey,
+    commit: Commit,
+    tells: BTreeSet<ClusterName>,
+    happened: Vec<Happened>,
+    counts: Vec<&'static str>,
+}
+
+impl World {
+    /// What is given to the planner of the clusters.
+    fn hub_fleet(&self, hub: usize) -> Fleet {
+        let candidate = |(index, spoke): (usize, &super::world::Spoke)| {
+            let mut candidate = Candidate::new(spoke.name.clone());
+            let labels = [("region".to_owned(), spoke.region.clone())];
+            candidate.labels = Arc::new(labels.into());
+            candidate.liveness = self.hub_hears(hub, index);
+            planner::set(
+                &mut candidate,
+                self.hubs[hub].view.clusters.get(&spoke.name).copied().unwrap_or_default(),
+            );
+            candidate
+        };
+        self.spokes.iter().enumerate().map(candidate).collect()
+    }
+
+    fn hub_sees(&self, hub: usize, key: &ApplicationKey, spoke: usize) -> Seen {
+        let it = &self.hubs[hub];
+        let name = &self.spokes[spoke].name;
+        let (now, wall) = (self.hub_now(hub), it.clock.wall(self.now));
+        let lease = Duration::from_millis(self.times.liveness_ms);
+        let heard = self.hub_hears(hub, spoke);
+        let ago = |at: BootTime| {
+            let millis = i64::try_from(now.since(at).as_millis()).unwrap_or(0);
+            nave_common::time::Timestamp::from_millis(wall.as_millis() - millis).unwrap_or(wall)
+        };
+        let signal_of =
+            |cause, since: BootTime, dwell| Signal { cause, began_at: ago(since), due_at: since.plus(dwell) };
+        let dwell = Duration::from_millis(self.times.sick_dwell_ms);
+        let degraded_after = self.works.iter().find(|work| work.key == *key);
+        let degraded_after = degraded_after.and_then(|work| work.application.spec.failover.degraded_after);
+        let signal = match heard {
+            Liveness::Lost | Liveness::Unheard => {
+                let since = it.heard_at.get(&spoke).copied().unwrap_or(it.started_at);
+                Some(signal_of(Cause::Lost, since, lease))
+            }
+            _ => it.sick_since.get(&spoke).map(|since| signal_of(Cause::Sick, *since, dwell)).or_else(|| {
+                let since = *it.degraded_since.get(&(key.clone(), spoke))?;
+                Some(signal_of(Cause::Degraded, since, degraded_after?.0))
+            }),
+        };
+        let told = it.view.told.get(key).and_then(|told| told.get(name));
+        let status = it.statuses.get(&(key.clone(), spoke));
+        let status = status.filter(|status| told.is_some_and(|told| told.generation == status.generation));
+        let is_parked = told.is_some_and(
+            |told| matches!(&told.desired, Desired::Run(run) if run.activity == Activity::Parked),
+        );
+        let applied = status.and_then(|status| status.applied);
+        let wanted = told.and_then(|told| match &told.desired {
+            Desired::Run(run) => Some(run.rendering),
+            Desired::Remove => None,
+        });
+        let is_heard = matches!(heard, Liveness::Alive | Liveness::Suspect);
+        Seen {
+            signal,
+            well_since: it.well_since.get(&spoke).copied().filter(|_| signal.is_none()),
+            is_applied: applied.is_some() && applied == wanted,
+            health: status.filter(|_| is_heard).map_or(Health::Unknown, |status| status.health),
+            was_healthy: it.was_healthy.contains(&(key.clone(), spoke)),
+            fence: status.filter(|_| is_parked).and_then(|status| status.fence.clone()),
+            is_heard,
+        }
+    }
+
+    /// A hub plans what is dirty, until something is to be written.
+    pub(super) fn hub_plan(&mut self, hub: usize, life: u64) {
+        let it = &mut self.hubs[hub];
+        if it.life != life {
+            return;
+        }
+        it.plan_at = None;
+        if it.process != Process::Running || it.pending.is_some() {
+            return;
+        }
+        let fleet = self.hub_fleet(hub);
+        while let Some(key) = self.hubs[hub].dirty.pop_first() {
+            if self.hubs[hub].view.held.contains_key(&key) {
+                continue;
+            }
+            if let Some(pending) = self.hub_decides(hub, &key, &fleet) {
+                let takes = self.dice.range(1, 20);
+                self.hubs[hub].pending = Some(pending);
+                self.after(takes, Event::HubCommitted(hub, life));
+                return;
+            }
+        }
+    }
+
+    fn hub_decides(&mut self, hub: usize, key: &ApplicationKey, fleet: &Fleet) -> Option<Pending> {
+        let application = self.hubs[hub].view.applications.get(key)?.clone();
+        let now = Now { boot: self.hub_now(hub), wall: self.hubs[hub].clock.wall(self.now) };
+        let state = self.hubs[hub].view.states.get(key).cloned();
+        let mut state = state.map_or_else(|| FailoverState::new(key.clone()), |state| (*state).clone());
+        self.hub_promises(hub, &mut state);
+        let told = self.hubs[hub].view.told.get(key).cloned().unwrap_or_default();
+        let seen: BTreeMap<ClusterName, Seen> = (0..self.spokes.len())
+            .map(|spoke| (self.spokes[spoke].name.clone(), self.hub_sees(hub, key, spoke)))
+            .collect();
+        let is_exclusive = application.spec.failover.exclusive_rules().is_some();
+        let frozen = self.hubs[hub].doubt.frozen(now.boot, is_exclusive);
+        let limits = Limits { frozen: frozen.as_ref(), is_held: self.hub_hold(hub).is_some(), moves: 100 };
+        let mut inputs = Inputs {
+            application: &application,
+            revision: Some(REVISION),
+            requests: Resources::default(),
+            told: &told,
+            fleet,
+            state: &state,
+            seen: &seen,
+            lease_over_at: self.hub_lease_over_at(hub, &state),
+            limits,
+            generation: self.hubs[hub].view.generation(),
+            now,
+        };
+        let mut decision = planner::decide(&inputs);
+        if let Some(epoch) = decision.close {
+            let promised = state.grant.as_ref().map(|grant| grant.promised()).unwrap_or_default();
+            let _ = self.hubs[hub].leases.close(key, epoch, promised);
+            self.hubs[hub].closed.insert((key.clone(), epoch));
+            note!(self, "hub {hub} closes the lease of {key} under {epoch}");
+            inputs.lease_over_at = self.hub_lease_over_at(hub, &state);
+            decision = planner::decide(&inputs);
+        }
+        self.hub_pends(hub, key, &inputs, decision)
+    }
+
+    /// What is to be promised is made durable first.
+    fn hub_promises(&self, hub: usize, state: &mut FailoverState) {
+        if self.is_broken(Break::PromiseNotDurable) {
+            return;
+        }
+        let hold = self.hub_hold(hub);
+        if let (Some(rest), Some(grant)) = (hold, &mut state.grant)
+            && grant.release.is_none()
+        {
+            let millis = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
+            // In whole minutes, so that it is not written anew all the time.
+            grant.promised_ms = grant.promised_ms.max(millis.div_ceil(60_000) * 60_000);
+        }
+    }
+
+    fn hub_lease_over_at(&self, hub: usize, state: &FailoverState) -> Option<BootTime> {
+        let grant = state.grant.as_ref()?;
+        let it = &self.hubs[hub];
+        if !it.closed.contains(&(state.application.clone(), grant.epoch)) {
+            return None;
+        }
+        let over_at = it.leases.over_at(&state.application, grant.promised()).over_at;
+        let is_broken = self.is_broken(Break::HubIgnoresMargin);
+        Some(if is_broken { over_at.minus(grant.promised() / DRIFT_PARTS) } else { over_at })
+    }
+
+    /// What has to be written for a decision; `None` where nothing has.
+    fn hub_pends(
+        &mut self,
+        hub: usize,
+        key: &ApplicationKey,
+        inputs: &Inputs<'_>,
+        decision: Decision,
+    ) -> Option<Pending> {
+        match decision.wake_at {
+            Some(at) => self.hubs[hub].wakes.insert(key.clone(), at),
+            None => self.hubs[hub].wakes.remove(key),
+        };
+        let it = &self.hubs[hub];
+        let generation = Generation { term: it.view.term, counter: it.view.counter + 1 };
+        let mut pending = Pending {
+            key: key.clone(),
+            commit: Commit::default(),
+            tells: BTreeSet::new(),
+            happened: Vec::new(),
+            counts: Vec::new(),
+        };
+        let writes = &mut pending.commit.writes;
+        for (cluster, desired) in changes(inputs, &decision, self) {
+            pending.tells.insert(cluster.clone());
+            match desired {
+                Some(desired) => writes.push(Write::Tell(Arc::new(Assignment {
+                    application: key.clone(),
+                    cluster,
+                    generation,
+                    change_id: String::new(),
+                    desired,
+                }))),
+                None => writes.push(Write::Forget(key.clone(), cluster)),
+            }
+        }
+        let stored = it.view.states.get(key);
+        let is_state_same = stored.is_some_and(|stored| **stored == decision.state)
+            || (stored.is_none() && decision.state.is_empty());
+        if !is_state_same {
+            writes.push(Write::State(Box::new(decision.state.clone())));
+        }
+        if writes.is_empty() {
+            return None;
+        }
+        writes.push(Write::Counter(generation.counter));
+        for slot in [Slot::Counter, Slot::Application(key.clone()), Slot::State(key.clone()), Slot::Hub] {
+            let version = it.view.version(&slot);
+            pending.commit.expects.push((slot, version));
+        }
+        news(&mut pending, inputs, &decision);
+        note!(self, "hub {hub} decides {key}: {}", brief(&decision));
+        Some(pending)
+    }
+
+    /// A transaction is through: made, refused, or failed with nobody knowing which.
+    pub(super) fn hub_committed(&mut self, hub: usize, life: u64) {
+        if self.hubs[hub].life != life || self.hubs[hub].process == Process::Dead {
+            return;
+        }
+        if self.hubs[hub].process == Process::Paused {
+            self.after(1000, Event::HubCommitted(hub, life));
+            return;
+        }
+        let Some(pending) = self.hubs[hub].pending.take() else { return };
+        let fails = self.hubs[hub].is_store_sick && self.dice.chance(70);
+        let is_made = if fails {
+            self.count("commits failed");
+            note!(self, "hub {hub} commit of {} fails", pending.key);
+            self.dice.chance(50) && self.hub_makes(hub, &pending)
+        } else {
+            self.hub_makes(hub, &pending)
+        };
+        let it = &mut self.hubs[hub];
+        it.view = it.store.clone();
+        it.dirty.insert(pending.key.clone());
+        if is_made {
+            let keys = [pending.key.clone()].into();
+            for spoke in 0..self.spokes.len() {
+                if pending.tells.contains(&self.spokes[spoke].name) {
+                    self.hub_sends(hub, spoke, &keys);
+                }
+            }
+        }
+        if fails {
+            // As control does after a failure of the store.
+            let wait = self.now + self.dice.range(100, 1000);
+            self.hubs[hub].plan_at = Some(wait);
+            self.at(wait, Event::HubPlan(hub, life));
+        } else {
+            self.hub_plans_soon(hub);
+        }
+    }
+
+    /// Makes a transaction durable, where it still holds; whether it does.
+    pub(super) fn hub_makes(&mut self, hub: usize, pending: &Pending) -> bool {
+        let is_made = self.hubs[hub].store.commit(&pending.commit);
+        if !is_made {
+            self.count("commits that conflicted");
+            return false;
+        }
+        if hub == self.address {
+            self.happened.extend(pending.happened.iter().cloned());
+            for count in &pending.counts {
+                self.count(count);
+            }
+        }
+        self.is_changed = true;
+        true
+    }
+}
+
+/// What clusters are told anew.
+fn changes(inputs: &Inputs<'_>, decision: &Decision, world: &World) -> Vec<(ClusterName, Option<Desired>)> {
+    let mut changes = Vec::new();
+    let application = inputs.application;
+    for (cluster, stand) in &decision.stands {
+        let desired = Desired::Run(Box::new(run(inputs, *stand)));
+        if inputs.told.get(cluster).is_none_or(|told| told.desired != desired) {
+            changes.push((cluster.clone(), Some(desired)));
+        }
+    }
+    for (cluster, told) in inputs.told.iter().filter(|(cluster, _)| !decision.stands.contains_key(*cluster)) {
+        let spoke = world.spokes.iter().position(|spoke| spoke.name == *cluster);
+        let key = application.key();
+        let is_removed = |spoke: usize| {
+            let status = world.hubs[world.address].statuses.get(&(key.clone(), spoke));
+            status.is_some_and(|status| status.removed && status.generation == told.generation)
+        };
+        match (&told.desired, spoke) {
+            (Desired::Run(_), Some(_)) => changes.push((cluster.clone(), Some(Desired::Remove))),
+            (Desired::Remove, Some(spoke)) if !is_removed(spoke) => {}
+            _ => changes.push((cluster.clone(), None)),
+        }
+    }
+    changes
+}
+
+fn run(inputs: &Inputs<'_>, stand: Stand) -> Run {
+    let rules = inputs.application.spec.failover.exclusive_rules();
+    let (activity, epoch) = match stand {
+        Stand::Active(epoch) => (Activity::Active, epoch),
+        Stand::Parked(epoch) => (Activity::Parked, epoch),
+    };
+    let terms = rules.map(|rules| ExclusiveTerms {
+        epoch: epoch.unwrap_or_default(),
+        fence: rules.fence,
+        fence_timeout_ms: u64::try_from(rules.fence_timeout.0.as_millis()).unwrap_or(u64::MAX),
+    });
+    let epoch = epoch.unwrap_or_default();
+    Run {
+        revision: inputs.revision.unwrap_or(REVISION),
+        bundle: Digest::of(b"bundle"),
+        override_: Override::default(),
+        rendering: Digest::of(format!("{activity:?} {epoch}").as_bytes()),
+        namespace: None,
+        create_namespace: false,
+        sync: SyncPolicy {
+            prune: true,
+            adopt: Adopt::default(),
+            prune_adopted: false,
+            ignore_fields: Vec::new(),
+            suspended: false,
+        },
+        activity,
+        park: Vec::new(),
+        exclusive: terms,
+    }
+}
+
+/// What a decision means to those who watch.
+fn news(pending: &mut Pending, inputs: &Inputs<'_>, decision: &Decision) {
+    let (before, after) = (inputs.state, &decision.state);
+    let key = &pending.key;
+    if let Some(grant) = &after.grant
+        && before.grant.as_ref().is_none_or(|old| old.epoch != grant.epoch)
+    {
+        pending.happened.push(Happened::Granted(key.clone(), grant.cluster.clone(), grant.epoch));
+        pending.counts.push("grants");
+    }
+    let fenced = |state: &FailoverState| {
+        state.grant.as_ref().and_then(|grant| grant.release.as_ref()).is_some_and(|it| it.fenced.is_some())
+    };
+    let is_taken = before.grant.is_some()
+        && after.grant.as_ref().map(|grant| grant.epoch) != before.grant.as_ref().map(|grant| grant.epoch);
+    if !fenced(before) && (fenced(after) || is_taken) {
+        pending.counts.push("fences");
+    }
+    for begun in after.moves.iter().chain(&after.history).filter(|it| it.number > before.move_count) {
+        let is_frozen = inputs.limits.frozen.is_some();
+        pending.happened.push(Happened::Began(key.clone(), begun.from.clone(), begun.cause, is_frozen));
+        note_cause(&mut pending.counts, begun.cause);
+    }
+    let was_open =
+        |number: u64| before.moves.iter().any(|it| it.number == number) || number > before.move_count;
+    for done in after.history.iter().filter(|it| was_open(it.number)) {
+        let counted = match (done.phase, done.cause) {
+            (MovePhase::Done, Cause::Failback) => "failbacks done",
+            (MovePhase::Done, cause) if cause.is_planned() => "switchovers done",
+            (MovePhase::Done, _) => "failovers done",
+            _ => "moves aborted",
+        };
+        pending.counts.push(counted);
+    }
+}
+
+fn note_cause(counts: &mut Vec<&'static str>, cause: Cause) {
+    counts.push(match cause {
+        Cause::Lost => "moves begun: Lost",
+        Cause::Sick => "moves begun: Sick",
+        Cause::Degraded => "moves begun: Degraded",
+        Cause::Drained => "moves begun: Drained",
+        Cause::Placement => "moves begun: Placement",
+        Cause::Ordered => "moves begun: Ordered",
+        Cause::Failback => "moves begun: Failback",
+    });
+}
+
+fn brief(decision: &Decision) -> String {
+    let grant = decision.state.grant.as_ref().map(|grant| {
+        let release = grant.release.as_ref().map(|it| &it.fenced);
+        format!("{} {} {}ms {release:?}", grant.cluster, grant.epoch, grant.promised_ms)
+    });
+    let moves: Vec<String> = decision
+        .state
+        .moves
+        .iter()
+        .map(|it| format!("#{} {} -> {:?} {} {}", it.number, it.from, it.to, it.cause, it.phase))
+        .collect();
+    let stands: Vec<String> =
+        decision.stands.iter().map(|(cluster, stand)| format!("{cluster} {stand:?}")).collect();
+    format!("grant {grant:?}; moves {moves:?}; stands {stands:?}; {:?}", decision.problems)
+}
+
+/// The token that a stand carries.
+#[must_use]
+pub(super) fn epoch_of(run: &Run) -> Epoch {
+    run.exclusive.map(|terms| terms.epoch).unwrap_or_default()
+}
