@@ -120,3 +120,15 @@ fn a_restored_hub_in_an_old_term_is_noticed() {
 fn every_break_has_a_test() {
     assert_eq!(BREAKS.len(), 6);
 }
+
+/// For those who mend: every broken promise among many seeds, without stopping at the first.
+#[test]
+#[ignore = "prints, and holds nothing"]
+fn survey() {
+    let first = number("NAVE_SEED").unwrap_or(0);
+    for seed in first..first + number("NAVE_SEEDS").unwrap_or(200) {
+        if let Some(violation) = run(seed, Options::default()).violation {
+            println!("{seed}: {violation}");
+        }
+    }
+}
