@@ -470,6 +470,7 @@ impl World {
         now: BootTime,
     ) -> Option<FenceStatus> {
         let key = self.works[work].key.clone();
+        let forgets = self.is_broken(Break::AgentForgetsEpoch);
         let Spoke { cluster, agent, .. } = &mut self.spokes[spoke];
         let Some(Told::Active(terms) | Told::Parked(terms)) =
             agent.disk.assignments.get(&key).and_then(|it| told(it))
@@ -487,7 +488,8 @@ impl World {
         let is_stopped = cluster.has_api
             && !matches!(cluster.shape(work), Shape::Active(_))
             && !agent.writing.contains_key(&work)
-            && !cluster.has_pods(work);
+            && !cluster.has_pods(work)
+            || forgets;
         let timeout = std::time::Duration::from_millis(terms.fence_timeout_ms);
         let state = if is_stopped {
             FenceState::Confirmed
@@ -552,5 +554,13 @@ impl Agent {
             Some(Desired::Remove) => true,
             None => false,
         }
+    }
+
+    /// A person has taken an application out of its hands.
+    pub(super) fn is_cleaned(&mut self, key: &ApplicationKey) {
+        self.disk.assignments.remove(key);
+        let _ = self.machine.tell(key, None);
+        self.writing.clear();
+        self.inbox.clear();
     }
 }

@@ -14,6 +14,8 @@ use nave_common::name::{ApplicationKey, ClusterName};
 
 /// How long after a fault in a cluster what is decided about that cluster is still put down to it, in milliseconds.
 pub const AFTERMATH_MS: u64 = 180_000;
+/// The promise that everything comes to rest once faults stop; what is at rest, each simulation knows by itself.
+pub const CONVERGENCE: &str = "convergence";
 /// How long after a hub's death what it said last may still be taking effect, in milliseconds.
 const ECHO_MS: u64 = 60_000;
 

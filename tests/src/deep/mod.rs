@@ -34,7 +34,8 @@ pub enum Break {
     NoSelfFence,
     /// The hub waits for a lease without the drift margin.
     HubIgnoresMargin,
-    /// An agent does not know under which epoch a lease was given.
+    /// An agent does not know under which epoch a lease was given and its pods run: it counts any lease for what it is
+    /// told now, and finds nothing to stop up to a token.
     AgentForgetsEpoch,
     /// The hub renews what is asked for, also while it takes the grant back.
     BlanketRenewal,

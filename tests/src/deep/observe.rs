@@ -5,7 +5,7 @@ use nave_common::failover::Epoch;
 
 use super::cluster::WRITE_MS;
 use super::hub_plan::epoch_of;
-use super::invariants::{Happened, Observation, Running, Told, Violation};
+use super::invariants::{CONVERGENCE, Happened, Observation, Running, Told, Violation};
 use super::world::{Process, World};
 
 impl World {
@@ -54,7 +54,7 @@ impl World {
     /// # Errors
     /// What does not.
     pub(super) fn is_at_rest(&self) -> Result<(), Violation> {
-        let broken = |what: String| Err(Violation { promise: "convergence", what });
+        let broken = |what: String| Err(Violation { promise: CONVERGENCE, what });
         let hub = &self.hubs[self.address];
         for (work, it) in self.works.iter().enumerate() {
             let Some(told) = hub.store.told.get(&it.key) else {

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use nave_common::failover::Fence;
-use nave_common::failover::state::{Fenced, Order, OrderKind, Release};
+use nave_common::assignment::Generation;
+use nave_common::failover::state::{Order, OrderKind};
+use nave_common::failover::{Epoch, Fence};
 use nave_common::name::ApplicationKey;
 use nave_hub::records::FrozenBy;
 
@@ -52,23 +53,35 @@ impl World {
         if !self.is_stormy {
             return;
         }
-        let pause = self.dice.range(10_000, 120_000);
+        let pause = self.dice.range(5000, 60_000);
         self.after(pause, Event::Person);
         let work = self.dice.index(self.works.len());
         let spoke = self.dice.index(self.spokes.len());
         match self.dice.range(0, 9) {
-            0..4 => {
+            0..5 => {
+                // Mostly people want it away from where something is wrong.
+                let work = self.troubled().filter(|_| self.dice.chance(70)).unwrap_or(work);
                 let to = self.dice.chance(60).then(|| self.spokes[spoke].name.clone());
                 if self.orders(work, OrderKind::Move { from: None, to }) {
                     self.count("moves ordered");
                     self.ordered();
                 }
             }
-            4 | 5 => self.person_drains(spoke),
+            5 => self.person_drains(spoke),
             6 => self.person_freezes(),
             7 => self.person_holds(),
             _ => self.person_edits(work, spoke),
         }
+    }
+
+    /// An Exclusive application in whose cluster something is wrong.
+    fn troubled(&self) -> Option<usize> {
+        let states = &self.hubs[self.address].store.states;
+        (0..self.works.len()).find(|work| {
+            let grant = states.get(&self.works[*work].key).and_then(|state| state.grant.as_ref());
+            let holder = grant.and_then(|grant| self.spokes.iter().find(|spoke| spoke.name == grant.cluster));
+            holder.is_some_and(|spoke| spoke.fault_count > 0)
+        })
     }
 
     fn person_drains(&mut self, spoke: usize) {
@@ -193,46 +206,87 @@ impl World {
         self.lease_bound(spoke, work).is_none_or(|until| until <= self.now)
     }
 
-    /// After a restore: what differs from the backup waits for a person, who takes the backup's word once nothing of it
-    /// runs anywhere.
+    /// After a restore: what every agent has as the backup says goes on; else a person takes the backup's word, having
+    /// seen to it that nothing else runs it.
     fn cares_for_held(&mut self) {
         let hub = self.address;
         let held: Vec<ApplicationKey> = self.hubs[hub].store.held.keys().cloned().collect();
         for key in held {
             let Some(work) = self.works.iter().position(|work| work.key == key) else { continue };
-            let is_reported = self.hubs[hub].reported.len() == self.spokes.len();
-            let has_no_difference = !self.hubs[hub].differing.iter().any(|(other, _)| *other == key);
-            let mut writes = vec![Write::Release(key.clone())];
-            let hub_ref = &self.hubs[hub];
-            let state = hub_ref.store.states.get(&key).map(|state| (**state).clone());
-            if self.works[work].exclusive.is_some() && !(is_reported && has_no_difference) {
-                let is_quiet = (0..self.spokes.len()).all(|spoke| {
-                    !self.spokes[spoke].cluster.has_pods(work) && self.lease_is_over(spoke, work)
-                });
-                let is_storage = self.works[work].fence() == Some(Fence::Storage);
-                if !is_reported || !(is_quiet || is_storage) {
-                    continue;
-                }
-                let since = hub_ref.clock.wall(self.now);
-                if let Some(mut state) = state
-                    && let Some(grant) = &mut state.grant
-                {
-                    let fenced = if is_storage { Fenced::Storage } else { Fenced::Person("person".into()) };
-                    grant.release = Some(Release { since, fenced: Some(fenced) });
-                    writes.push(Write::State(Box::new(state)));
-                }
-            } else if !is_reported {
+            if self.hubs[hub].reported.len() < self.spokes.len() {
                 continue;
             }
+            let differs =
+                self.hubs[hub].ahead || self.hubs[hub].differing.iter().any(|(other, _)| *other == key);
+            let mut writes = vec![Write::Release(key.clone())];
+            if differs {
+                if !self.sees_to_it_alone(work) {
+                    continue;
+                }
+                writes.extend(self.granted_anew(&key));
+            }
             if self.asks(writes) {
-                note!(self, "{key} is no longer held");
-                self.count("holds released");
+                note!(self, "{key} is no longer held; it differed: {differs}");
+                self.count(if differs { "backups applied" } else { "holds released" });
+                let hub = &self.hubs[self.address];
+                if differs
+                    && let Some(grant) = hub.store.states.get(&key).and_then(|state| state.grant.clone())
+                {
+                    self.happened.push(Happened::Granted(key.clone(), grant.cluster, grant.epoch));
+                }
                 self.ordered();
                 for spoke in 0..self.spokes.len() {
-                    self.hub_sends(hub, spoke, &[key.clone()].into());
+                    self.hub_sends(self.address, spoke, &[key.clone()].into());
                 }
             }
         }
+    }
+
+    /// The backup's grant under an epoch of its own, as the hub's release of what is held makes it.
+    fn granted_anew(&self, key: &ApplicationKey) -> Vec<Write> {
+        let store = &self.hubs[self.address].store;
+        let next = Generation { term: store.term, counter: store.counter + 1 };
+        let Some(mut state) = store.states.get(key).map(|state| (**state).clone()) else { return Vec::new() };
+        let (Some(grant), Ok(epoch)) = (&mut state.grant, Epoch::of(next)) else { return Vec::new() };
+        grant.epoch = epoch;
+        vec![Write::State(Box::new(state)), Write::Counter(next.counter)]
+    }
+
+    /// Whether nothing that the backup does not say runs an application, nor can start it. A person may see to that.
+    fn sees_to_it_alone(&mut self, work: usize) -> bool {
+        let key = self.works[work].key.clone();
+        let store = self.hubs[self.address].store.clone();
+        let told = store.told.get(&key).cloned().unwrap_or_default();
+        let holder = store.states.get(&key).and_then(|state| state.grant.clone()).map(|grant| grant.cluster);
+        let mut is_alone = true;
+        for spoke in 0..self.spokes.len() {
+            let name = self.spokes[spoke].name.clone();
+            let is_unknown = !told.contains_key(&name) && self.spokes[spoke].agent.assignment(&key).is_some();
+            let is_rival = self.works[work].fence() == Some(Fence::Manual) && holder.as_ref() != Some(&name);
+            if is_unknown || (is_rival && self.spokes[spoke].cluster.has_pods(work)) {
+                is_alone = false;
+                self.cleans(spoke, work);
+            }
+            if self.works[work].exclusive.is_some() && holder.as_ref() != Some(&name) {
+                let is_stopped =
+                    !self.spokes[spoke].cluster.has_pods(work) && self.lease_is_over(spoke, work);
+                is_alone &= is_stopped || self.works[work].fence() == Some(Fence::Storage);
+            }
+        }
+        is_alone
+    }
+
+    /// A person takes an application out of a cluster by hand, and out of its agent.
+    fn cleans(&mut self, spoke: usize, work: usize) {
+        let it = &mut self.spokes[spoke];
+        if !it.cluster.has_api || it.agent.process == Process::Paused {
+            return;
+        }
+        let key = self.works[work].key.clone();
+        it.agent.is_cleaned(&key);
+        it.cluster.shapes.remove(&work);
+        note!(self, "person takes {key} out of {}", self.spokes[spoke].name);
+        self.look_at_pods(spoke, self.now);
     }
 
     /// People take back what they set, as soon as the hub takes orders.

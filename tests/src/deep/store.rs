@@ -157,10 +157,16 @@ impl Records {
 }
 
 impl Records {
-    /// Makes a backup the state of a restored hub: with a term of its own, and everything held.
+    /// Makes a backup the state of a restored hub: with a term of its own, in which everything is told, and held.
     pub(super) fn put_back(&mut self, raises_term: bool, seen_term: u64) {
         if raises_term {
             self.term = self.term.max(seen_term) + 1;
+        }
+        let term = self.term;
+        for told in self.told.values_mut() {
+            for assignment in Arc::make_mut(told).values_mut() {
+                Arc::make_mut(assignment).generation.term = term;
+            }
         }
         self.held = self.applications.keys().map(|key| (key.clone(), ())).collect();
     }
