@@ -8,7 +8,8 @@ use nave_common::failover::Epoch;
 use nave_common::health::Health;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::status::{AssignmentStatus, Liveness};
-use nave_common::time::BootTime;
+use nave_common::time::{BootTime, Timestamp};
+use nave_hub::plan::failover::Now;
 use nave_hub::session::leases::{Leases, Promise, Renewal};
 use nave_hub::session::machine::{Hello, Machine, Step, Wanted};
 
@@ -50,12 +51,11 @@ pub(super) struct Hub {
     pub(super) statuses: BTreeMap<(ApplicationKey, usize), AssignmentStatus>,
     pub(super) degraded_since: BTreeMap<(ApplicationKey, usize), BootTime>,
     pub(super) was_healthy: BTreeSet<(ApplicationKey, usize)>,
-    pub(super) closed: BTreeSet<(ApplicationKey, Epoch)>,
+    pub(super) drained_since: BTreeMap<usize, BootTime>,
     pub(super) dirty: BTreeSet<ApplicationKey>,
     pub(super) wakes: BTreeMap<ApplicationKey, BootTime>,
     pub(super) pending: Option<Pending>,
     pub(super) plan_at: Option<u64>,
-    pub(super) ticked_at: BootTime,
     pub(super) doubt: super::doubt::Doubt,
 }
 
@@ -93,13 +93,12 @@ impl Hub {
             statuses: BTreeMap::new(),
             degraded_since: BTreeMap::new(),
             was_healthy: BTreeSet::new(),
-            closed: BTreeSet::new(),
+            drained_since: BTreeMap::new(),
             dirty: BTreeSet::new(),
             wakes: BTreeMap::new(),
             pending: None,
             plan_at: None,
-            ticked_at: zero,
-            doubt: super::doubt::Doubt::default(),
+            doubt: super::doubt::Doubt::started(Now { boot: zero, wall: Timestamp::EPOCH }, Duration::ZERO),
         }
     }
 }
@@ -148,11 +147,11 @@ impl World {
         old.life = life;
         old.leases = Leases::new(now);
         old.started_at = now;
-        old.ticked_at = now;
         old.dirty = old.store.applications.keys().cloned().collect();
         let longest =
             old.store.states.values().filter_map(|it| it.grant.as_ref()).map(|it| it.promised()).max();
-        old.doubt = super::doubt::Doubt::started(now, longest.unwrap_or_default(), &self.times);
+        let both = Now { boot: now, wall: old.clock.wall(self.now) };
+        old.doubt = super::doubt::Doubt::started(both, longest.unwrap_or_default());
         note!(self, "hub {hub} starts, term {}", self.hubs[hub].store.term);
         self.is_changed = true;
         self.at(self.now, Event::HubTick(hub, life));
@@ -352,9 +351,7 @@ impl World {
             return;
         }
         let now = self.hub_now(hub);
-        let late = now.since(self.hubs[hub].ticked_at);
-        self.hubs[hub].ticked_at = now;
-        self.hub_looks_around(hub, late);
+        self.hub_looks_around(hub);
         let it = &mut self.hubs[hub];
         let due: Vec<ApplicationKey> =
             it.wakes.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
@@ -368,7 +365,7 @@ impl World {
     }
 
     /// Which clusters are heard, and what that says of the hub itself.
-    fn hub_looks_around(&mut self, hub: usize, late: Duration) {
+    fn hub_looks_around(&mut self, hub: usize) {
         let now = self.hub_now(hub);
         let mut is_changed = false;
         for spoke in 0..self.spokes.len() {
@@ -385,6 +382,13 @@ impl World {
                     stream.hub_closes_at = Some(self.now);
                 }
             }
+            let is_drained =
+                self.hubs[hub].view.clusters.get(&self.spokes[spoke].name).is_some_and(|set| set.is_drained);
+            if is_drained {
+                self.hubs[hub].drained_since.entry(spoke).or_insert(now);
+            } else {
+                self.hubs[hub].drained_since.remove(&spoke);
+            }
             let is_well = matches!(heard, Liveness::Alive | Liveness::Suspect)
                 && !self.hubs[hub].sick_since.contains_key(&spoke);
             if is_well {
@@ -393,7 +397,7 @@ impl World {
                 self.hubs[hub].well_since.remove(&spoke);
             }
         }
-        is_changed |= self.hub_doubts(hub, late);
+        is_changed |= self.hub_doubts(hub);
         if is_changed {
             self.hub_doubts_all(hub);
         }

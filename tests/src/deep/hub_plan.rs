@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nave_common::application::Adopt;
-use nave_common::assignment::{Activity, Assignment, Desired, ExclusiveTerms, Generation, Run, SyncPolicy};
+use nave_common::assignment::{Assignment, Desired, Generation, Run};
 use nave_common::digest::Digest;
 use nave_common::failover::state::{Cause, FailoverState, MovePhase};
 use nave_common::failover::{DRIFT_PARTS, Epoch};
 use nave_common::health::Health;
 use nave_common::name::{ApplicationKey, ClusterName};
-use nave_common::overrides::Override;
 use nave_common::resources::Resources;
+use nave_common::revision::Revision;
 use nave_common::status::Liveness;
-use nave_common::time::BootTime;
-use nave_hub::plan::failover::{Decision, Inputs, Limits, Now, Seen, Signal, Stand};
+use nave_common::time::{BootTime, Timestamp};
+use nave_hub::plan::assign::{self, Change};
+use nave_hub::plan::failover::{Decision, Inputs, Limits, Seen, Signal};
 use nave_hub::plan::fleet::{Candidate, Fleet};
 
 use super::Break;
@@ -45,56 +45,65 @@ impl World {
             let labels = [("region".to_owned(), spoke.region.clone())];
             candidate.labels = Arc::new(labels.into());
             candidate.liveness = self.hub_hears(hub, index);
-            planner::set(
-                &mut candidate,
-                self.hubs[hub].view.clusters.get(&spoke.name).copied().unwrap_or_default(),
-            );
+            let set = self.hubs[hub].view.clusters.get(&spoke.name).copied().unwrap_or_default();
+            (candidate.is_cordoned, candidate.is_drained) = (set.is_cordoned, set.is_drained);
             candidate
         };
         self.spokes.iter().enumerate().map(candidate).collect()
     }
 
+    /// What stands against a cluster, or the application in it.
+    fn hub_signal(&self, hub: usize, key: &ApplicationKey, spoke: usize) -> Option<Signal> {
+        let it = &self.hubs[hub];
+        let lease = Duration::from_millis(self.times.liveness_ms);
+        let signal = |cause, since: BootTime, dwell: Duration| Signal {
+            cause,
+            began_at: self.hub_ago(hub, since),
+            due_at: since.plus(dwell),
+        };
+        match self.hub_hears(hub, spoke) {
+            Liveness::Lost => return Some(signal(Cause::Lost, *it.heard_at.get(&spoke)?, lease)),
+            Liveness::Unheard => {
+                return Some(signal(Cause::Lost, it.started_at, lease + self.startup_freeze()));
+            }
+            Liveness::Alive | Liveness::Suspect => {}
+        }
+        let dwell = Duration::from_millis(self.times.sick_dwell_ms);
+        let sick = it.sick_since.get(&spoke).map(|since| signal(Cause::Sick, *since, dwell));
+        let drained =
+            it.drained_since.get(&spoke).map(|since| signal(Cause::Drained, *since, Duration::ZERO));
+        let now = self.hub_now(hub);
+        let against = match (sick, drained) {
+            (Some(sick), Some(drained)) => Some(if sick.due_at <= now { sick } else { drained }),
+            (sick, drained) => sick.or(drained),
+        };
+        against.or_else(|| {
+            let place = (key.clone(), spoke);
+            let after = it.view.applications.get(key)?.spec.failover.degraded_after?;
+            let since = it.degraded_since.get(&place).filter(|_| it.was_healthy.contains(&place))?;
+            Some(signal(Cause::Degraded, *since, after.0))
+        })
+    }
+
     fn hub_sees(&self, hub: usize, key: &ApplicationKey, spoke: usize) -> Seen {
         let it = &self.hubs[hub];
         let name = &self.spokes[spoke].name;
-        let (now, wall) = (self.hub_now(hub), it.clock.wall(self.now));
-        let lease = Duration::from_millis(self.times.liveness_ms);
-        let heard = self.hub_hears(hub, spoke);
-        let ago = |at: BootTime| {
-            let millis = i64::try_from(now.since(at).as_millis()).unwrap_or(0);
-            nave_common::time::Timestamp::from_millis(wall.as_millis() - millis).unwrap_or(wall)
-        };
-        let signal_of =
-            |cause, since: BootTime, dwell| Signal { cause, began_at: ago(since), due_at: since.plus(dwell) };
-        let dwell = Duration::from_millis(self.times.sick_dwell_ms);
-        let degraded_after = self.works.iter().find(|work| work.key == *key);
-        let degraded_after = degraded_after.and_then(|work| work.application.spec.failover.degraded_after);
-        let signal = match heard {
-            Liveness::Lost | Liveness::Unheard => {
-                let since = it.heard_at.get(&spoke).copied().unwrap_or(it.started_at);
-                Some(signal_of(Cause::Lost, since, lease))
-            }
-            _ => it.sick_since.get(&spoke).map(|since| signal_of(Cause::Sick, *since, dwell)).or_else(|| {
-                let since = *it.degraded_since.get(&(key.clone(), spoke))?;
-                Some(signal_of(Cause::Degraded, since, degraded_after?.0))
-            }),
-        };
+        let signal = self.hub_signal(hub, key, spoke);
         let told = it.view.told.get(key).and_then(|told| told.get(name));
         let status = it.statuses.get(&(key.clone(), spoke));
+        // What was said of something else says nothing of what it is told now.
         let status = status.filter(|status| told.is_some_and(|told| told.generation == status.generation));
-        let is_parked = told.is_some_and(
-            |told| matches!(&told.desired, Desired::Run(run) if run.activity == Activity::Parked),
-        );
-        let applied = status.and_then(|status| status.applied);
-        let wanted = told.and_then(|told| match &told.desired {
-            Desired::Run(run) => Some(run.rendering),
+        let run = told.and_then(|told| match &told.desired {
+            Desired::Run(run) => Some(run),
             Desired::Remove => None,
         });
-        let is_heard = matches!(heard, Liveness::Alive | Liveness::Suspect);
+        let is_parked = run.is_some_and(|run| !run.activity.is_active());
+        let applied = status.and_then(|status| status.applied);
+        let is_heard = matches!(self.hub_hears(hub, spoke), Liveness::Alive | Liveness::Suspect);
         Seen {
             signal,
             well_since: it.well_since.get(&spoke).copied().filter(|_| signal.is_none()),
-            is_applied: applied.is_some() && applied == wanted,
+            is_applied: applied.is_some() && applied == run.map(|run| run.rendering),
             health: status.filter(|_| is_heard).map_or(Health::Unknown, |status| status.health),
             was_healthy: it.was_healthy.contains(&(key.clone(), spoke)),
             fence: status.filter(|_| is_parked).and_then(|status| status.fence.clone()),
@@ -112,6 +121,8 @@ impl World {
         if it.process != Process::Running || it.pending.is_some() {
             return;
         }
+        // Whoever decides looks first whether the hub was away.
+        self.hub_doubts(hub);
         let fleet = self.hub_fleet(hub);
         while let Some(key) = self.hubs[hub].dirty.pop_first() {
             if self.hubs[hub].view.held.contains_key(&key) {
@@ -128,17 +139,19 @@ impl World {
 
     fn hub_decides(&mut self, hub: usize, key: &ApplicationKey, fleet: &Fleet) -> Option<Pending> {
         let application = self.hubs[hub].view.applications.get(key)?.clone();
-        let now = Now { boot: self.hub_now(hub), wall: self.hubs[hub].clock.wall(self.now) };
+        let now = self.hub_both(hub);
         let state = self.hubs[hub].view.states.get(key).cloned();
-        let mut state = state.map_or_else(|| FailoverState::new(key.clone()), |state| (*state).clone());
-        self.hub_promises(hub, &mut state);
+        let state = state.map_or_else(|| FailoverState::new(key.clone()), |state| (*state).clone());
+        let lease_over_at = self.hub_lease_over_at(hub, &state);
         let told = self.hubs[hub].view.told.get(key).cloned().unwrap_or_default();
         let seen: BTreeMap<ClusterName, Seen> = (0..self.spokes.len())
             .map(|spoke| (self.spokes[spoke].name.clone(), self.hub_sees(hub, key, spoke)))
             .collect();
         let is_exclusive = application.spec.failover.exclusive_rules().is_some();
-        let frozen = self.hubs[hub].doubt.frozen(now.boot, is_exclusive);
-        let limits = Limits { frozen: frozen.as_ref(), is_held: self.hub_hold(hub).is_some(), moves: 100 };
+        let doubt = &self.hubs[hub].doubt;
+        let frozen = if is_exclusive { doubt.exclusive.clone() } else { doubt.any.clone() };
+        let moves = doubt.rate.available(now.boot);
+        let limits = Limits { frozen: frozen.as_ref(), is_held: self.hub_hold(hub).is_some(), moves };
         let mut inputs = Inputs {
             application: &application,
             revision: Some(REVISION),
@@ -147,7 +160,7 @@ impl World {
             fleet,
             state: &state,
             seen: &seen,
-            lease_over_at: self.hub_lease_over_at(hub, &state),
+            lease_over_at,
             limits,
             generation: self.hubs[hub].view.generation(),
             now,
@@ -156,38 +169,42 @@ impl World {
         if let Some(epoch) = decision.close {
             let promised = state.grant.as_ref().map(|grant| grant.promised()).unwrap_or_default();
             let _ = self.hubs[hub].leases.close(key, epoch, promised);
-            self.hubs[hub].closed.insert((key.clone(), epoch));
             note!(self, "hub {hub} closes the lease of {key} under {epoch}");
             inputs.lease_over_at = self.hub_lease_over_at(hub, &state);
             decision = planner::decide(&inputs);
         }
+        self.hub_promises(hub, &state, &mut decision.state);
+        self.hubs[hub].doubt.rate.take(decision.begun_count, now.boot);
         self.hub_pends(hub, key, &inputs, decision)
     }
 
-    /// What is to be promised is made durable first.
-    fn hub_promises(&self, hub: usize, state: &mut FailoverState) {
-        if self.is_broken(Break::PromiseNotDurable) {
-            return;
-        }
-        let hold = self.hub_hold(hub);
-        if let (Some(rest), Some(grant)) = (hold, &mut state.grant)
+    /// What may be promised is made durable with the decision; it never falls within one epoch.
+    fn hub_promises(&self, hub: usize, before: &FailoverState, state: &mut FailoverState) {
+        let lease = self.works.iter().find(|work| work.key == state.application);
+        let lease = lease.and_then(|work| work.exclusive.as_ref()).map(|rules| rules.lease_duration.0);
+        let hold = self.hub_hold(hub).filter(|_| !self.is_broken(Break::PromiseNotDurable));
+        if let (Some(grant), Some(lease)) = (&mut state.grant, lease)
             && grant.release.is_none()
         {
-            let millis = u64::try_from(rest.as_millis()).unwrap_or(u64::MAX);
-            // In whole minutes, so that it is not written anew all the time.
-            grant.promised_ms = grant.promised_ms.max(millis.div_ceil(60_000) * 60_000);
+            let longest = hold.map_or(lease, |rest| rest.max(lease));
+            let longest_ms = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+            let before = before.grant.as_ref().filter(|it| it.epoch == grant.epoch);
+            grant.promised_ms = grant.promised_ms.max(longest_ms).max(before.map_or(0, |it| it.promised_ms));
         }
     }
 
-    fn hub_lease_over_at(&self, hub: usize, state: &FailoverState) -> Option<BootTime> {
+    /// When the lease of a grant is over, where it is closed. What is being taken back was closed by this process, or by
+    /// one before it.
+    fn hub_lease_over_at(&mut self, hub: usize, state: &FailoverState) -> Option<BootTime> {
         let grant = state.grant.as_ref()?;
-        let it = &self.hubs[hub];
-        if !it.closed.contains(&(state.application.clone(), grant.epoch)) {
+        let leases = &mut self.hubs[hub].leases;
+        let promised = grant.promised();
+        if grant.release.is_none() && !leases.is_closed(&state.application, grant.epoch) {
             return None;
         }
-        let over_at = it.leases.over_at(&state.application, grant.promised()).over_at;
+        let over_at = leases.close(&state.application, grant.epoch, promised).over_at;
         let is_broken = self.is_broken(Break::HubIgnoresMargin);
-        Some(if is_broken { over_at.minus(grant.promised() / DRIFT_PARTS) } else { over_at })
+        Some(if is_broken { over_at.minus(promised / DRIFT_PARTS) } else { over_at })
     }
 
     /// What has to be written for a decision; `None` where nothing has.
@@ -212,17 +229,17 @@ impl World {
             counts: Vec::new(),
         };
         let writes = &mut pending.commit.writes;
-        for (cluster, desired) in changes(inputs, &decision, self) {
-            pending.tells.insert(cluster.clone());
-            match desired {
-                Some(desired) => writes.push(Write::Tell(Arc::new(Assignment {
+        for change in self.hub_changes(hub, inputs, &decision) {
+            pending.tells.insert(change.cluster().clone());
+            match change {
+                Change::Tell(cluster, desired) => writes.push(Write::Tell(Arc::new(Assignment {
                     application: key.clone(),
                     cluster,
                     generation,
                     change_id: String::new(),
                     desired,
                 }))),
-                None => writes.push(Write::Forget(key.clone(), cluster)),
+                Change::Forget(cluster) => writes.push(Write::Forget(key.clone(), cluster)),
             }
         }
         let stored = it.view.states.get(key);
@@ -242,6 +259,33 @@ impl World {
         news(&mut pending, inputs, &decision);
         note!(self, "hub {hub} decides {key}: {}", brief(&decision));
         Some(pending)
+    }
+
+    /// What clusters are told anew.
+    fn hub_changes(&self, hub: usize, inputs: &Inputs<'_>, decision: &Decision) -> Vec<Change> {
+        let key = inputs.application.key();
+        let statuses = &self.hubs[hub].statuses;
+        let is_removed = |told: &Assignment| {
+            let spoke = self.spokes.iter().position(|spoke| spoke.name == told.cluster);
+            let status = spoke.and_then(|spoke| statuses.get(&(key.clone(), spoke)));
+            status.is_some_and(|status| status.removed && status.generation == told.generation)
+        };
+        let removed =
+            inputs.told.values().filter(|told| is_removed(told)).map(|told| told.cluster.clone()).collect();
+        let revision = revision(inputs);
+        let assigning = assign::Inputs {
+            application: inputs.application,
+            revision: Some(&revision),
+            revisions: &[REVISION],
+            told: inputs.told,
+            removed: &removed,
+            fleet: inputs.fleet,
+        };
+        let draft = assign::draft(&assigning, decision);
+        let rendered =
+            |(key, _): (&assign::RenderKey, _)| (key.clone(), Ok(Digest::of(format!("{key:?}").as_bytes())));
+        let renderings = draft.wanted().map(rendered).collect();
+        draft.finish(&assigning, &renderings).changes
     }
 
     /// A transaction is through: made, refused, or failed with nobody knowing which.
@@ -301,61 +345,17 @@ impl World {
     }
 }
 
-/// What clusters are told anew.
-fn changes(inputs: &Inputs<'_>, decision: &Decision, world: &World) -> Vec<(ClusterName, Option<Desired>)> {
-    let mut changes = Vec::new();
-    let application = inputs.application;
-    for (cluster, stand) in &decision.stands {
-        let desired = Desired::Run(Box::new(run(inputs, *stand)));
-        if inputs.told.get(cluster).is_none_or(|told| told.desired != desired) {
-            changes.push((cluster.clone(), Some(desired)));
-        }
-    }
-    for (cluster, told) in inputs.told.iter().filter(|(cluster, _)| !decision.stands.contains_key(*cluster)) {
-        let spoke = world.spokes.iter().position(|spoke| spoke.name == *cluster);
-        let key = application.key();
-        let is_removed = |spoke: usize| {
-            let status = world.hubs[world.address].statuses.get(&(key.clone(), spoke));
-            status.is_some_and(|status| status.removed && status.generation == told.generation)
-        };
-        match (&told.desired, spoke) {
-            (Desired::Run(_), Some(_)) => changes.push((cluster.clone(), Some(Desired::Remove))),
-            (Desired::Remove, Some(spoke)) if !is_removed(spoke) => {}
-            _ => changes.push((cluster.clone(), None)),
-        }
-    }
-    changes
-}
-
-fn run(inputs: &Inputs<'_>, stand: Stand) -> Run {
-    let rules = inputs.application.spec.failover.exclusive_rules();
-    let (activity, epoch) = match stand {
-        Stand::Active(epoch) => (Activity::Active, epoch),
-        Stand::Parked(epoch) => (Activity::Parked, epoch),
-    };
-    let terms = rules.map(|rules| ExclusiveTerms {
-        epoch: epoch.unwrap_or_default(),
-        fence: rules.fence,
-        fence_timeout_ms: u64::try_from(rules.fence_timeout.0.as_millis()).unwrap_or(u64::MAX),
-    });
-    let epoch = epoch.unwrap_or_default();
-    Run {
-        revision: inputs.revision.unwrap_or(REVISION),
+/// The revision that every application has.
+fn revision(inputs: &Inputs<'_>) -> Revision {
+    Revision {
+        application: inputs.application.key(),
+        number: REVISION,
         bundle: Digest::of(b"bundle"),
-        override_: Override::default(),
-        rendering: Digest::of(format!("{activity:?} {epoch}").as_bytes()),
-        namespace: None,
-        create_namespace: false,
-        sync: SyncPolicy {
-            prune: true,
-            adopt: Adopt::default(),
-            prune_adopted: false,
-            ignore_fields: Vec::new(),
-            suspended: false,
-        },
-        activity,
-        park: Vec::new(),
-        exclusive: terms,
+        origin: String::new(),
+        object_count: 1,
+        requests: Resources::default(),
+        created_at: Timestamp::EPOCH,
+        created_by: String::new(),
     }
 }
 

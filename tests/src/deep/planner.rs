@@ -11,13 +11,7 @@ use nave_common::health::Health;
 use nave_common::name::ClusterName;
 use nave_common::status::FenceState;
 use nave_hub::plan::failover::{Decision, Inputs, Stand};
-use nave_hub::plan::fleet::Candidate;
 use nave_hub::plan::placement::Waits;
-
-use super::store::ClusterSet;
-
-/// Notes what people set of a cluster.
-pub(super) fn set(_candidate: &mut Candidate, _set: ClusterSet) {}
 
 /// Decides.
 pub(super) fn decide(inputs: &Inputs<'_>) -> Decision {
