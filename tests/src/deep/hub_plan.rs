@@ -15,12 +15,11 @@ use nave_common::revision::Revision;
 use nave_common::status::Liveness;
 use nave_common::time::{BootTime, Timestamp};
 use nave_hub::plan::assign::{self, Change};
-use nave_hub::plan::failover::{Decision, Inputs, Limits, Seen, Signal};
+use nave_hub::plan::failover::{self, Decision, Inputs, Limits, Seen, Signal};
 use nave_hub::plan::fleet::{Candidate, Fleet};
 
 use super::Break;
 use super::invariants::Happened;
-use super::planner;
 use super::store::{Commit, Slot, Write};
 use super::world::{Event, Process, World, note};
 
@@ -165,13 +164,13 @@ impl World {
             generation: self.hubs[hub].view.generation(),
             now,
         };
-        let mut decision = planner::decide(&inputs);
+        let mut decision = failover::decide(&inputs);
         if let Some(epoch) = decision.close {
             let promised = state.grant.as_ref().map(|grant| grant.promised()).unwrap_or_default();
             let _ = self.hubs[hub].leases.close(key, epoch, promised);
             note!(self, "hub {hub} closes the lease of {key} under {epoch}");
             inputs.lease_over_at = self.hub_lease_over_at(hub, &state);
-            decision = planner::decide(&inputs);
+            decision = failover::decide(&inputs);
         }
         self.hub_promises(hub, &state, &mut decision.state);
         self.hubs[hub].doubt.rate.take(decision.begun_count, now.boot);

@@ -18,7 +18,6 @@ pub mod invariants;
 mod link;
 mod observe;
 mod people;
-mod planner;
 mod setup;
 mod store;
 mod world;

@@ -196,7 +196,8 @@ impl World {
         let is_stopped = !it.cluster.has_pods(work) && !matches!(it.cluster.shape(work), Shape::Active(_));
         // Under `Manual` the agent would start it again, so a person must not say so while the agent does not know.
         let key = &self.works[work].key;
-        let knows = it.agent.is_told_to_park(key);
+        let told = self.hubs[self.address].store.told.get(key).and_then(|told| told.get(&it.name));
+        let knows = it.agent.assignment(key) == told && it.agent.is_told_to_park(key);
         let may_run = self.works[work].fence() != Some(Fence::Agent) && !knows;
         is_stopped && !may_run && self.lease_is_over(spoke, work)
     }
