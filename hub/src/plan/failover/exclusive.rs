@@ -258,10 +258,10 @@ impl Work<'_> {
             self.problems.push(format!("{from} {stands}; others move first, so many at a time"));
             return;
         }
-        let index = self.note(from, against, MovePhase::Fencing, String::new());
+        let mut index = self.note(from, against, MovePhase::Fencing, String::new());
         self.state.moves[index].to = Some(to.clone());
         if !is_begun {
-            self.decided(index);
+            index = self.decided(index);
         }
         let is_silent = !self.is_heard(from);
         let is_storage = rules.fence == Fence::Storage && (is_silent || !against.cause.is_planned());

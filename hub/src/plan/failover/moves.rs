@@ -62,8 +62,8 @@ impl Work<'_> {
         index
     }
 
-    /// Notes that a move has been decided: what is counted for it, and what ends by it.
-    pub(super) fn decided(&mut self, index: usize) {
+    /// Notes that a move has been decided: what is counted for it, and what ends by it. Returns where it stands then.
+    pub(super) fn decided(&mut self, index: usize) -> usize {
         let wall = self.wall();
         let it = &mut self.state.moves[index];
         it.times.decided_at = it.times.decided_at.or(Some(wall));
@@ -83,6 +83,7 @@ impl Work<'_> {
             let reason = format!("it left {from} before it was Healthy there: see move {number}");
             self.end(place, MovePhase::Aborted, reason);
         }
+        self.state.moves.iter().position(|it| it.number == number).unwrap_or(index)
     }
 
     /// Whether a cluster is where the application belongs, and no stand-in for another.
@@ -118,7 +119,7 @@ impl Work<'_> {
         it.phase = MovePhase::Applying;
         it.reason = format!("waits until {to} has applied it");
         let (from, cause) = (it.from.clone(), it.cause);
-        self.decided(index);
+        let index = self.decided(index);
         let is_stand_in = !self.is_home(&from);
         let comes_home = self
             .state
