@@ -419,7 +419,14 @@ fn brief(decision: &Decision) -> String {
         .collect();
     let stands: Vec<String> =
         decision.stands.iter().map(|(cluster, stand)| format!("{cluster} {stand:?}")).collect();
-    format!("grant {grant:?}; moves {moves:?}; stands {stands:?}; {:?}", decision.problems)
+    let home = |(cluster, parked): (&ClusterName, &nave_common::failover::state::Parked)| {
+        parked
+            .is_home
+            .then(|| format!("{cluster} instead {:?}", parked.replaced_by.as_ref().map(ClusterName::as_str)))
+    };
+    let homes: Vec<String> = decision.state.parked.iter().filter_map(home).collect();
+    let problems = &decision.problems;
+    format!("grant {grant:?}; moves {moves:?}; stands {stands:?}; homes {homes:?}; {problems:?}")
 }
 
 /// The token that a stand carries.

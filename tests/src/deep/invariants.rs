@@ -19,6 +19,9 @@ pub const CONVERGENCE: &str = "convergence";
 /// How long after a hub's death what it said last may still be taking effect, in milliseconds.
 const ECHO_MS: u64 = 60_000;
 
+/// So many ways home within so many milliseconds are flapping.
+const FLAPPING: (usize, u64) = (4, 60_000);
+
 /// What can be observed at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Observation {
@@ -115,6 +118,8 @@ pub struct Checker {
     granted: BTreeMap<ApplicationKey, (Epoch, ClusterName)>,
     /// The newest write that the storage took.
     written: BTreeMap<ApplicationKey, (Epoch, ClusterName)>,
+    /// When each application last began to leave a cluster for its home, newest last.
+    went_home: BTreeMap<ApplicationKey, Vec<(u64, ClusterName)>>,
     /// Since when no hub is up.
     hub_down_since: Option<u64>,
     last: Observation,
@@ -133,6 +138,7 @@ impl Checker {
             restored_at: None,
             granted: BTreeMap::new(),
             written: BTreeMap::new(),
+            went_home: BTreeMap::new(),
             hub_down_since: None,
             last: Observation::default(),
         }
@@ -200,6 +206,9 @@ impl Checker {
                     let what =
                         format!("{application} began to leave {from} ({cause}) while the hub was frozen");
                     return Err(Violation { promise: "a frozen hub moves nothing by itself", what });
+                }
+                if *cause == Cause::Failback {
+                    return self.no_flapping(application, from, at_ms);
                 }
             }
         }
@@ -301,7 +310,11 @@ impl Checker {
             };
             let is_ordered = self.ordered_at.get(&place.0).is_some_and(|at| seen.at_ms < at + AFTERMATH_MS)
                 || self.restored_at.is_some_and(|at| seen.at_ms < at + AFTERMATH_MS);
-            if stays || is_ordered || self.is_disturbed(&place.1, seen.at_ms) || self.goes_home(place, seen) {
+            if stays
+                || is_ordered
+                || self.is_disturbed(&place.1, seen.at_ms)
+                || self.goes_home(place, seen.at_ms)
+            {
                 continue;
             }
             let what = format!("{} is taken away from {}, which has no fault", place.0, place.1);
@@ -310,13 +323,28 @@ impl Checker {
         Ok(())
     }
 
-    /// Whether this cluster stood in for another that is well again.
-    fn goes_home(&self, place: &(ApplicationKey, ClusterName), seen: &Observation) -> bool {
-        let range = (place.0.clone(), place.1.clone());
-        let others = seen.told.iter().filter(|(other, _)| other.0 == range.0 && other.1 != range.1);
-        others
-            .filter(|(_, told)| matches!(told, Told::Active(_)))
-            .any(|(other, _)| self.disturbed_at.contains_key(&other.1))
+    /// Whether it left this cluster to go home.
+    fn goes_home(&self, place: &(ApplicationKey, ClusterName), at_ms: u64) -> bool {
+        let went = self.went_home.get(&place.0).into_iter().flatten();
+        went.into_iter().any(|(at, from)| *from == place.1 && at_ms < at + AFTERMATH_MS)
+    }
+
+    /// Nothing goes home again and again.
+    fn no_flapping(
+        &mut self,
+        application: &ApplicationKey,
+        from: &ClusterName,
+        at_ms: u64,
+    ) -> Result<(), Violation> {
+        let went = self.went_home.entry(application.clone()).or_default();
+        went.push((at_ms, from.clone()));
+        went.retain(|(at, _)| at_ms < at + AFTERMATH_MS);
+        let count = went.iter().filter(|(at, _)| at_ms < at + FLAPPING.1).count();
+        if count > FLAPPING.0 {
+            let what = format!("{application} goes home for the {count}th time in {} s", FLAPPING.1 / 1000);
+            return Err(Violation { promise: "stability", what });
+        }
+        Ok(())
     }
 
     fn is_disturbed(&self, cluster: &ClusterName, at_ms: u64) -> bool {
