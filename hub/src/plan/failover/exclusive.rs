@@ -240,8 +240,10 @@ impl Work<'_> {
                 continue;
             }
             let is_noted = pending.as_ref().is_some_and(|it| it.cause == Cause::Failback);
-            if !is_noted && self.may_come_home(&home, holder).is_none() {
-                return None;
+            if !is_noted {
+                // Nothing has moved yet: first the old copy has to be dead.
+                let index = self.may_come_home(&home, holder)?;
+                self.state.moves[index].phase = MovePhase::Fencing;
             }
             return Some(Against { cause: Cause::Failback, began_at: None, due_at: now });
         }
