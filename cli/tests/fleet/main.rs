@@ -7,5 +7,6 @@ mod apply;
 mod change;
 mod failover;
 mod harness;
+mod moves;
 mod read;
 mod tokens;

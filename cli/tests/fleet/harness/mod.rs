@@ -32,8 +32,18 @@ pub(crate) struct Ran {
 impl Fleet {
     /// A hub with spokes, each a name and a region, that are alive.
     pub(crate) async fn start(spokes: &[(&str, &str)]) -> (Self, Vec<Spoke>) {
+        Self::start_with(spokes, |_| {}).await
+    }
+
+    /// The same, of a hub whose configuration is changed.
+    pub(crate) async fn start_with(
+        spokes: &[(&str, &str)],
+        change: impl FnOnce(&mut Config),
+    ) -> (Self, Vec<Spoke>) {
         let folder = tempfile::tempdir().expect("a folder");
-        let hub = Hub::start(Config::local(folder.path().join("hub"))).await.expect("the hub starts");
+        let mut config = Config::local(folder.path().join("hub"));
+        change(&mut config);
+        let hub = Hub::start(config).await.expect("the hub starts");
         let fleet = Self { hub, folder };
         let mut played = Vec::new();
         for (name, region) in spokes {

@@ -10,7 +10,9 @@ use nave_common::manifest::ObjectKey;
 use nave_common::name::ApplicationKey;
 use nave_common::resources::Resources;
 use nave_common::runtime::tls;
-use nave_common::status::{AssignmentStatus, ClusterObservation, ObjectStatus, SyncState};
+use nave_common::status::{
+    AssignmentStatus, ClusterObservation, FenceState, FenceStatus, ObjectStatus, SyncState,
+};
 use nave_common::time::Timestamp;
 use nave_common::token::TokenText;
 use nave_proto::v1::agent_service_client::AgentServiceClient;
@@ -18,6 +20,9 @@ use nave_proto::v1::{self, sync_request, sync_response};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+/// How often a spoke says that it is there.
+const BEAT: Duration = Duration::from_millis(250);
 
 /// What a spoke says of everything that is assigned to it.
 #[derive(Debug, Clone)]
@@ -120,7 +125,7 @@ async fn play(identity: Identity, mut says: watch::Receiver<Says>) {
         .expect("a stream")
         .into_inner();
     let mut told: BTreeMap<ApplicationKey, Assignment> = BTreeMap::new();
-    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    let mut beat = tokio::time::interval(BEAT);
     let mut number = 0;
     loop {
         tokio::select! {
@@ -141,7 +146,8 @@ async fn play(identity: Identity, mut says: watch::Receiver<Says>) {
             _ = says.changed() => {}
             _ = beat.tick() => {
                 number += 1;
-                send(sync_request::Message::Heartbeat(v1::Heartbeat { number, epochs: Vec::new() })).await;
+                let epochs = told.values().filter_map(held_epoch).collect();
+                send(sync_request::Message::Heartbeat(v1::Heartbeat { number, epochs })).await;
                 continue;
             }
         }
@@ -174,6 +180,25 @@ fn holds(assignment: &Assignment) -> v1::Held {
     }
 }
 
+/// The exclusive lease that an assignment asks for.
+fn held_epoch(assignment: &Assignment) -> Option<v1::HeldEpoch> {
+    let Desired::Run(run) = &assignment.desired else { return None };
+    let terms = run.exclusive.filter(|_| run.activity.is_active())?;
+    Some(v1::HeldEpoch { application: Some((&assignment.application).into()), epoch: terms.epoch.number() })
+}
+
+/// Of Exclusive work that is to stop: every pod of it has ended.
+fn fence_of(assignment: &Assignment) -> Option<FenceStatus> {
+    let Desired::Run(run) = &assignment.desired else { return None };
+    let terms = run.exclusive.filter(|_| !run.activity.is_active())?;
+    Some(FenceStatus {
+        epoch: terms.epoch,
+        state: FenceState::Confirmed,
+        reason: String::new(),
+        since: Timestamp::from_millis(1_790_000_000_000).expect("a time"),
+    })
+}
+
 fn status_of(assignment: &Assignment, says: &Says) -> AssignmentStatus {
     let applied = match &assignment.desired {
         Desired::Run(run) => Some(run.rendering),
@@ -204,7 +229,7 @@ fn status_of(assignment: &Assignment, says: &Says) -> AssignmentStatus {
         healthy_count: u32::from(is_well),
         drift_count: 0,
         objects: if is_well { Vec::new() } else { vec![object] },
-        fence: None,
+        fence: fence_of(assignment),
         observed_at: Timestamp::from_millis(1_790_000_000_000).expect("a time"),
     }
 }
