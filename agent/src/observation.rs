@@ -21,6 +21,8 @@ pub const SUSPEND_ANNOTATION: &str = "nave.dev/suspend";
 pub const PRUNE_ANNOTATION: &str = "nave.dev/prune";
 /// Set by the agent on what was there before and was taken over: it is released, never deleted.
 pub const ADOPTED_ANNOTATION: &str = "nave.dev/adopted";
+/// Set by the agent on a parked workload that an autoscaler scales: the replicas with which it begins again.
+pub const PARKED_REPLICAS_ANNOTATION: &str = "nave.dev/parked-replicas";
 
 /// An object's place in the order of all writes; 0 where the API server's is no number, which orders nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -114,6 +116,8 @@ pub struct Observation {
     pub ownership: Ownership,
     /// What is left to others.
     pub yields: Yields,
+    /// The replicas that an autoscaler last set, where parking took them from it or it has them now.
+    pub scaled: Option<u32>,
     /// How well it is.
     pub health: HealthReport,
 }
@@ -127,6 +131,8 @@ pub struct Lens<'a> {
     pub manifest: Option<&'a Value>,
     /// What `sync.ignoreFields` names of it.
     pub ignored: &'a [Exclusion],
+    /// Whether the replicas are Nave's whoever scales, because the object is parked.
+    pub is_parked: bool,
     /// The time of the look.
     pub now: Timestamp,
 }
@@ -147,9 +153,17 @@ impl Observation {
             identity: Identity::of(object, lens.field_manager),
             ownership,
             yields,
+            scaled: scaled(object, yields),
             health: health::assess(object, lens.now),
         }
     }
+}
+
+fn scaled(object: &Value, yields: Yields) -> Option<u32> {
+    if yields.replicas {
+        return object["spec"]["replicas"].as_u64().and_then(|count| count.try_into().ok());
+    }
+    object["metadata"]["annotations"][PARKED_REPLICAS_ANNOTATION].as_str()?.parse().ok()
 }
 
 fn yields(object: &Value, lens: Lens<'_>, replicas: &Exclusion) -> Yields {
@@ -159,7 +173,8 @@ fn yields(object: &Value, lens: Lens<'_>, replicas: &Exclusion) -> Yields {
             ignored |= 1 << bit;
         }
     }
-    let scaled = ownership::scaler(object).is_some()
+    let scaled = !lens.is_parked
+        && ownership::scaler(object).is_some()
         && ownership::is_owned_by_other(object, lens.field_manager, replicas);
     Yields { replicas: scaled, ignored }
 }

@@ -4,7 +4,9 @@ use nave_common::manifest::{Manifest, ObjectKey};
 use nave_common::name::ApplicationKey;
 use serde_json::{Map, Value};
 
-use crate::observation::{ADOPTED_ANNOTATION, APPLICATION_LABEL, PROJECT_LABEL, Yields};
+use crate::observation::{
+    ADOPTED_ANNOTATION, APPLICATION_LABEL, PARKED_REPLICAS_ANNOTATION, PROJECT_LABEL, Yields,
+};
 use crate::ownership::exclusion::Exclusion;
 
 /// What an applied object depends on besides its manifest.
@@ -20,6 +22,11 @@ pub struct Dressing<'a> {
     pub adopted: bool,
     /// What is left to others.
     pub yields: Yields,
+    /// The replicas with which an autoscaler begins again, or once it is no longer parked, begins: remembered in the object
+    /// until the autoscaler has them.
+    pub scaled: Option<u32>,
+    /// Whether it is parked.
+    pub is_parked: bool,
     /// What `sync.ignoreFields` names of it.
     pub ignored: &'a [Exclusion],
 }
@@ -35,6 +42,9 @@ pub fn dress(manifest: &Manifest, dressing: Dressing<'_>) -> Value {
         if dressing.yields.ignored & (1 << bit) != 0 {
             exclusion.remove_from(&mut object);
         }
+    }
+    if let Some(replicas) = dressing.scaled.filter(|_| !dressing.is_parked) {
+        object["spec"]["replicas"] = replicas.into();
     }
     // A manifest is always an object, and so is its metadata.
     if let Some(metadata) = object.as_object_mut().and_then(|fields| map_at(fields, "metadata")) {
@@ -54,6 +64,11 @@ fn dress_metadata(metadata: &mut Map<String, Value>, dressing: Dressing<'_>) {
     if let Some(labels) = map_at(metadata, "labels") {
         labels.insert(APPLICATION_LABEL.into(), dressing.application.name.as_str().into());
         labels.insert(PROJECT_LABEL.into(), dressing.application.project.as_str().into());
+    }
+    if let (Some(replicas), Some(annotations)) =
+        (dressing.scaled, dressing.scaled.and_then(|_| map_at(metadata, "annotations")))
+    {
+        annotations.insert(PARKED_REPLICAS_ANNOTATION.into(), replicas.to_string().into());
     }
     if let Some(annotations) = dressing.adopted.then(|| map_at(metadata, "annotations")).flatten() {
         annotations.insert(ADOPTED_ANNOTATION.into(), "true".into());
@@ -94,6 +109,8 @@ mod tests {
                 uid: Some("u-1"),
                 adopted: true,
                 yields: Yields { replicas: true, ignored: 1 },
+                scaled: None,
+                is_parked: false,
                 ignored: &ignored,
             },
         );
@@ -123,6 +140,8 @@ mod tests {
             uid: None,
             adopted: false,
             yields: Yields::default(),
+            scaled: None,
+            is_parked: false,
             ignored: &[],
         };
         assert_eq!(dress(&manifest, dressing)["metadata"].get("namespace"), None);

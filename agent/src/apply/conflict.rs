@@ -34,6 +34,18 @@ pub enum Claim {
     Adoption,
 }
 
+/// Whose fields an apply may take besides those that are Nave's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Taking {
+    /// Nobody's.
+    #[default]
+    Nothing,
+    /// The replicas, whoever scales: the object is parked.
+    Replicas,
+    /// Everybody's: it makes pods of Exclusive work that is to stop.
+    Everything,
+}
+
 /// What is done about a refused apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolution {
@@ -74,13 +86,21 @@ pub fn conflicts(refusal: &Refusal) -> Vec<Conflict> {
 
 /// Decides about conflicts. `last` holds the hashes of the paths that Nave owned after its own last apply.
 #[must_use]
-pub fn resolve(conflicts: &[Conflict], claim: Claim, last: &[u64], ignored: &[Exclusion]) -> Resolution {
+pub fn resolve(
+    conflicts: &[Conflict],
+    claim: Claim,
+    taking: Taking,
+    last: &[u64],
+    ignored: &[Exclusion],
+) -> Resolution {
     let mut yields = (false, 0_u64);
     let mut foreign = Vec::new();
     for conflict in conflicts {
         if let Some(bit) = ignored.iter().take(64).position(|exclusion| exclusion.covers_path(&conflict.path))
         {
             yields.1 |= 1 << bit;
+        } else if takes(taking, conflict) {
+            continue;
         } else if is_scaling(conflict) {
             yields.0 = true;
         } else if !may_take(conflict, claim, last) {
@@ -93,6 +113,14 @@ pub fn resolve(conflicts: &[Conflict], claim: Claim, last: &[u64], ignored: &[Ex
         Resolution::Yield { replicas: yields.0, ignored: yields.1 }
     } else {
         Resolution::Force
+    }
+}
+
+fn takes(taking: Taking, conflict: &Conflict) -> bool {
+    match taking {
+        Taking::Nothing => false,
+        Taking::Replicas => Exclusion::replicas().covers_path(&conflict.path),
+        Taking::Everything => true,
     }
 }
 
@@ -146,12 +174,15 @@ mod tests {
         last.sort_unstable();
         let ours = conflict(".data.a", "kubectl-edit", "");
         let theirs = conflict(".data.b", "other", "");
-        assert_eq!(resolve(std::slice::from_ref(&ours), Claim::Owner, &last, &[]), Resolution::Force);
         assert_eq!(
-            resolve(&[ours, theirs.clone()], Claim::Owner, &last, &[]),
+            resolve(std::slice::from_ref(&ours), Claim::Owner, Taking::Nothing, &last, &[]),
+            Resolution::Force
+        );
+        assert_eq!(
+            resolve(&[ours, theirs.clone()], Claim::Owner, Taking::Nothing, &last, &[]),
             Resolution::Refuse(vec![theirs.clone()])
         );
-        assert_eq!(resolve(&[theirs], Claim::Adoption, &last, &[]), Resolution::Force);
+        assert_eq!(resolve(&[theirs], Claim::Adoption, Taking::Nothing, &last, &[]), Resolution::Force);
     }
 
     #[test]
@@ -160,9 +191,20 @@ mod tests {
         let hpa = conflict(".spec.replicas", "kube-controller-manager", "scale");
         let person = conflict(".spec.replicas", "kubectl", "scale");
         let expected = Resolution::Yield { replicas: true, ignored: 0 };
-        assert_eq!(resolve(std::slice::from_ref(&hpa), Claim::Owner, &last, &[]), expected);
-        assert_eq!(resolve(&[hpa], Claim::Adoption, &last, &[]), expected);
-        assert_eq!(resolve(&[person], Claim::Owner, &last, &[]), Resolution::Force);
+        assert_eq!(resolve(std::slice::from_ref(&hpa), Claim::Owner, Taking::Nothing, &last, &[]), expected);
+        assert_eq!(resolve(&[hpa], Claim::Adoption, Taking::Nothing, &last, &[]), expected);
+        assert_eq!(resolve(&[person], Claim::Owner, Taking::Nothing, &last, &[]), Resolution::Force);
+    }
+
+    #[test]
+    fn what_is_parked_takes_its_replicas_and_what_is_fenced_takes_everything() {
+        let hpa = conflict(".spec.replicas", "kube-controller-manager", "scale");
+        let theirs = conflict(".spec.template", "other", "");
+        let resolve = |conflicts: &[Conflict], taking| resolve(conflicts, Claim::Owner, taking, &[], &[]);
+        assert_eq!(resolve(std::slice::from_ref(&hpa), Taking::Replicas), Resolution::Force);
+        let both = [hpa, theirs.clone()];
+        assert_eq!(resolve(&both, Taking::Replicas), Resolution::Refuse(vec![theirs]));
+        assert_eq!(resolve(&both, Taking::Everything), Resolution::Force);
     }
 
     #[test]
@@ -170,7 +212,7 @@ mod tests {
         let ignored = [Exclusion::new("/data/x", &json!({})), Exclusion::new("/data/b", &json!({}))];
         let theirs = conflict(".data.b", "other", "");
         assert_eq!(
-            resolve(&[theirs], Claim::Owner, &[], &ignored),
+            resolve(&[theirs], Claim::Owner, Taking::Nothing, &[], &ignored),
             Resolution::Yield { replicas: false, ignored: 0b10 }
         );
     }

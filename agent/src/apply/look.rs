@@ -216,6 +216,8 @@ async fn compare(
         uid: live["metadata"]["uid"].as_str(),
         adopted: true,
         yields: Yields::default(),
+        scaled: None,
+        is_parked: false,
         ignored: &[],
     };
     let object = body::dress(manifest, dressing);

@@ -7,7 +7,7 @@ use nave_common::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::body::{self, Dressing};
-use super::conflict::{self, Claim, Conflict, Resolution};
+use super::conflict::{self, Claim, Conflict, Resolution, Taking};
 use crate::api::{Api, Applied, ApplyOptions, Error, Resource, Target};
 use crate::observation::{Lens, Observation, Yields};
 use crate::ownership::{self, exclusion};
@@ -37,6 +37,10 @@ pub struct Request {
     pub last: Box<[u64]>,
     /// What is left to others.
     pub yields: Yields,
+    /// The replicas with which an autoscaler begins again.
+    pub scaled: Option<u32>,
+    /// Whose fields it may take besides those that are Nave's.
+    pub taking: Taking,
 }
 
 /// How an apply went.
@@ -67,8 +71,8 @@ pub async fn apply(api: &Api, request: &Request, now: Timestamp) -> Outcome {
         // The reconciler names only objects of the rendering that it holds.
         return Outcome::Replaced;
     };
-    let rules = request.work.run().map_or(&[][..], |run| &run.sync.ignore_fields);
-    let ignored = exclusion::of_rules(rules, &request.key, manifest.object());
+    let ignored = exclusion::of_work(&request.work, &request.key, manifest.object());
+    let is_parked = request.work.is_parked();
     let target = Target {
         resource: &request.resource,
         namespace: request.key.namespace.as_deref(),
@@ -86,6 +90,8 @@ pub async fn apply(api: &Api, request: &Request, now: Timestamp) -> Outcome {
                 uid: request.uid.as_deref(),
                 adopted: request.adopted,
                 yields,
+                scaled: request.scaled,
+                is_parked,
                 ignored: &ignored,
             },
         );
@@ -96,6 +102,7 @@ pub async fn apply(api: &Api, request: &Request, now: Timestamp) -> Outcome {
                     field_manager: api.field_manager(),
                     manifest: Some(manifest.object()),
                     ignored: &ignored,
+                    is_parked,
                     now,
                 };
                 return finish(api, target, request, applied, lens, yields, forced).await;
@@ -114,7 +121,7 @@ pub async fn apply(api: &Api, request: &Request, now: Timestamp) -> Outcome {
             // It was to be made, and is there: whose it is must be found out first.
             return Outcome::Conflicting(conflicts);
         }
-        match conflict::resolve(&conflicts, request.claim, &request.last, &ignored) {
+        match conflict::resolve(&conflicts, request.claim, request.taking, &request.last, &ignored) {
             Resolution::Refuse(foreign) => return Outcome::Conflicting(foreign),
             Resolution::Force => {
                 force = true;

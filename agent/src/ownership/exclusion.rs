@@ -5,6 +5,7 @@ use nave_common::manifest::ObjectKey;
 use serde_json::Value;
 
 use super::fields;
+use crate::work::Work;
 
 /// One place that Nave leaves to others.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,9 +108,31 @@ impl Exclusion {
     }
 }
 
+/// What parking sets in the kinds that it knows: while it does, this is nobody else's.
+const PARKED_FIELDS: [&str; 3] = ["/spec/replicas", "/spec/suspend", "/spec/template/spec/nodeSelector"];
+
+/// The exclusions that an assignment makes for the object `key`, whose manifest is given. Each keeps its place in the list
+/// whether it holds at the moment or not.
+#[must_use]
+pub fn of_work(work: &Work, key: &ObjectKey, manifest: &Value) -> Vec<Exclusion> {
+    let mut exclusions = of_rules(work.run().map_or(&[][..], |run| &run.sync.ignore_fields), key, manifest);
+    for exclusion in exclusions.iter_mut().filter(|_| work.is_parked()) {
+        let stops = |field: &&str| {
+            field
+                .strip_prefix(exclusion.pointer.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if PARKED_FIELDS.iter().any(|field| stops(&field)) {
+            // No object has a field without a name.
+            *exclusion = Exclusion::new("/", manifest);
+        }
+    }
+    exclusions
+}
+
 /// The exclusions that `rules` make for the object `key`, whose manifest is given.
 #[must_use]
-pub fn of_rules(rules: &[IgnoreFields], key: &ObjectKey, manifest: &Value) -> Vec<Exclusion> {
+fn of_rules(rules: &[IgnoreFields], key: &ObjectKey, manifest: &Value) -> Vec<Exclusion> {
     let is_or_any = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
     rules
         .iter()

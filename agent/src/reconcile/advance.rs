@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nave_common::manifest::ObjectKey;
+use nave_common::manifest::{Manifest, ObjectKey};
 use nave_common::name::ApplicationKey;
 use nave_common::status::SyncState;
 use nave_common::time::HumanDuration;
@@ -14,7 +14,9 @@ use super::queue::Queue;
 use super::reconciler::Reconciler;
 use super::wakes::Wake;
 use super::{tasks, wall_clock};
+use crate::apply::conflict::Taking;
 use crate::apply::{look, patch, prune};
+use crate::observation::Yields;
 use crate::work::Work;
 
 /// How many tasks one application starts before the next has its turn.
@@ -206,6 +208,7 @@ fn apply_request(
 ) -> Option<(patch::Request, nave_common::digest::Digest)> {
     let wanted = object.wanted?;
     let entry = object.entry.as_ref()?;
+    let begins_again = object.scaled.is_some() && !object.yields.replicas && is_scaled(&work, key);
     let request = patch::Request {
         work,
         index: wanted.index,
@@ -215,9 +218,26 @@ fn apply_request(
         adopted: entry.adopted,
         claim: object.claim_now(),
         last: object.paths.clone(),
-        yields: object.yields,
+        yields: Yields { replicas: object.yields.replicas && !object.is_parked, ..object.yields },
+        scaled: object.scaled.filter(|_| object.is_parked || begins_again),
+        taking: match (object.is_parked, object.is_fenced) {
+            (_, true) => Taking::Everything,
+            (true, false) => Taking::Replicas,
+            (false, false) => Taking::Nothing,
+        },
     };
     Some((request, wanted.digest))
+}
+
+/// Whether an autoscaler is wanted that sets the replicas of an object.
+fn is_scaled(work: &Work, key: &ObjectKey) -> bool {
+    let names = |manifest: &Manifest| {
+        let target = &manifest.object()["spec"]["scaleTargetRef"];
+        matches!(manifest.key().kind.as_str(), "HorizontalPodAutoscaler" | "ScaledObject")
+            && target["name"] == key.name
+            && target["kind"].as_str().unwrap_or("Deployment") == key.kind
+    };
+    work.rendering.as_ref().is_some_and(|rendering| rendering.manifests.iter().any(names))
 }
 
 /// Notes that a request for an object is under way, for which later ranks wait.

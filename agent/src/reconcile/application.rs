@@ -18,7 +18,7 @@ use super::claims::Holder;
 use super::object::{Live, Object, Role};
 use super::queue::Queue;
 use crate::api::{Gvk, Resource};
-use crate::apply::order::DEFINITIONS;
+use crate::apply::order::{self, DEFINITIONS};
 use crate::apply::plan::Unresolved;
 use crate::inventory::store::Saved;
 use crate::work::Work;
@@ -255,12 +255,18 @@ impl Application {
 
     /// Notes in each object whether it is to be stopped, and whether it is left alone but for that.
     pub fn note_fencing(&mut self) {
-        let (is_fenced, is_suspended) = (self.is_fenced(), self.is_suspended());
+        let (is_parked, is_fenced, is_suspended) = (self.is_parked(), self.is_fenced(), self.is_suspended());
         let work = self.work.clone();
         let rules = work.as_ref().and_then(|work| work.run()).map_or(&[][..], |run| &run.park);
         for (key, object) in &mut self.objects {
+            object.is_parked = is_parked;
             object.is_fenced = is_fenced && activity::is_stopped(key, rules);
             object.is_held = is_fenced && is_suspended;
+            if !object.busy && !object.counted && object.wanted.is_some() {
+                // What would scale a workload up again is stopped before it.
+                let scales = is_parked && key.group == "keda.sh";
+                object.rank = if scales { order::SUPPORTS } else { order::rank(&key.group, &key.kind) };
+            }
         }
     }
 

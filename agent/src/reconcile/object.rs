@@ -158,6 +158,8 @@ pub struct Object {
     pub paths: Box<[u64]>,
     /// What is left to others.
     pub yields: Yields,
+    /// The replicas that an autoscaler last set.
+    pub scaled: Option<u32>,
     /// How well it is; `None` until it was seen.
     pub health: Option<HealthReport>,
     /// Since when it is so well.
@@ -189,6 +191,8 @@ pub struct Object {
     pub contested_until: Option<Instant>,
     /// Whether it is to be looked whether it may be had by now.
     pub look_again: bool,
+    /// Whether it is parked.
+    pub is_parked: bool,
     /// Whether it makes pods of Exclusive work that is to stop: then it is stopped whoever asked to leave it alone.
     pub is_fenced: bool,
     /// Whether it is left alone but for that, because its application is suspended.
@@ -212,6 +216,7 @@ impl Object {
             live: Live::Unknown,
             paths: Box::default(),
             yields: Yields::default(),
+            scaled: None,
             health: None,
             health_since: now,
             diagnosis: None,
@@ -227,6 +232,7 @@ impl Object {
             paused_until: None,
             contested_until: None,
             look_again: false,
+            is_parked: false,
             is_fenced: false,
             is_held: false,
             contest: None,

@@ -96,6 +96,7 @@ pub(super) fn take_applied(
         replicas: yields.replicas || observation.yields.replicas,
         ignored: yields.ignored | observation.yields.ignored,
     };
+    object.scaled = observation.scaled;
     object.taken = Vec::new();
     object.live = Live::Present(Seen {
         version: observation.identity.version,

@@ -59,13 +59,13 @@ impl Reconciler {
         let object = &object;
         let Some((shared_key, known)) = application.objects.get_key_value(&key) else { return };
         let manifest = application.manifest(known).map(|manifest| manifest.object());
-        let rules = application.work.as_ref().and_then(|work| work.run()).map(|run| &run.sync.ignore_fields);
-        let ignored = match (rules, manifest) {
-            (Some(rules), Some(manifest)) if !rules.is_empty() => exclusion::of_rules(rules, &key, manifest),
+        let ignored = match (&application.work, manifest) {
+            (Some(work), Some(manifest)) => exclusion::of_work(work, &key, manifest),
             _ => Vec::new(),
         };
+        let is_parked = application.is_parked();
         let field_manager = self.api.field_manager();
-        let lens = Lens { field_manager, manifest, ignored: &ignored, now: wall_clock() };
+        let lens = Lens { field_manager, manifest, ignored: &ignored, is_parked, now: wall_clock() };
         let observation = Observation::of(object, lens);
         let owned = known.entry.as_ref().and_then(|entry| entry.owned);
         let mut restored = None;
@@ -333,6 +333,7 @@ pub(super) fn note_present(
         entry.applied = unknown_digest();
     }
     object.yields = observation.yields;
+    object.scaled = observation.scaled.or(object.scaled.filter(|_| object.is_parked));
     object.taken = taken;
     object.live = Live::Present(Seen {
         version: identity.version,

@@ -11,6 +11,8 @@ use nave_common::time::{HumanDuration, Timestamp};
 use super::application::{Application, Past};
 use super::object::{Live, Need, Object, Role};
 
+/// Why nothing runs, where all is well.
+const PARKED: &str = "parked: its objects stand ready, and nothing of it is to run here";
 /// From when on a reason says how long it has been so, and after which times it says so anew.
 const STEPS: [u64; 10] = [60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400];
 
@@ -40,6 +42,10 @@ pub fn status(application: &Application, blind: &[String], now: Timestamp) -> Op
     let least_synced = least_synced.map(|line| line.show(application, now));
     let (sync, why) = worst_sync(application, least_synced.as_ref());
     let mut reason = reason(application, blind, sync, why, worst.as_ref());
+    if reason.is_empty() && application.is_parked() && sync == SyncState::Synced && health == Health::Healthy
+    {
+        reason = PARKED.to_owned();
+    }
     if reason.is_empty() && application.removed && !application.left_behind.is_empty() {
         reason = application.left_behind.join("; ");
     }
@@ -83,7 +89,27 @@ fn line<'a>(application: &Application, (key, object): (&'a Arc<ObjectKey>, &'a O
     }
     let (sync, why) = sync_of(application, object);
     let counts = !matches!(object.role, Role::Retain(_));
-    Some(Line { key, object: Some(object), sync, health: health_of(object), why, counts })
+    let health = match health_of(object) {
+        // It is to stand still, and nothing will use it before it runs again.
+        Health::Suspended | Health::Progressing if application.is_parked() && waits_for_pods(key, object) => {
+            Health::Healthy
+        }
+        health => health,
+    };
+    Some(Line { key, object: Some(object), sync, health, why, counts })
+}
+
+/// Whether an object of a parked application is as well as it can be while nothing runs.
+fn waits_for_pods(key: &ObjectKey, object: &Object) -> bool {
+    let health = object.health.as_ref().map(|report| report.health);
+    health == Some(Health::Suspended)
+        || matches!(
+            (key.group.as_str(), key.kind.as_str()),
+            ("", "PersistentVolumeClaim")
+                | ("autoscaling", "HorizontalPodAutoscaler")
+                | ("policy", "PodDisruptionBudget")
+                | ("keda.sh", _)
+        )
 }
 
 impl Line<'_> {
