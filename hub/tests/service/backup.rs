@@ -16,7 +16,9 @@ use tonic::{Code, Status};
 
 use crate::agent::{Agent, Disk, hello};
 use crate::failover::{counted, with_failover};
-use crate::harness::{Fleet, TestHub, application, apply, assert_refused, config_map, eventually, get, key};
+use crate::harness::{
+    Fleet, PATIENCE, TestHub, application, apply, assert_refused, config_map, eventually, get, key,
+};
 
 /// A hub with one cluster and these applications, a backup of it, and what the cluster's agent had then.
 struct Before {
@@ -236,34 +238,90 @@ async fn an_agent_that_heard_a_higher_term_is_reported_and_told_nothing() {
     assert_eq!(generation(&agent, "shop").term, 8);
 }
 
-#[tokio::test]
-async fn exclusive_work_is_renewed_by_nobody_until_every_cluster_has_reported() {
-    let hub = TestHub::start_with(|_| {}).await;
-    let mut clusters = Vec::new();
-    for name in ["eu-1", "us-1"] {
-        clusters.push((name, hub.enroll(name, &[]).await, Disk::new()));
+/// The token of Exclusive work that an assignment says.
+fn epoch(assignment: &Assignment) -> u64 {
+    let Desired::Run(run) = &assignment.desired else { panic!("it runs") };
+    run.exclusive.expect("it is Exclusive").epoch.number()
+}
+
+/// Whether the hub renews the lease under this token.
+async fn is_renewed(agent: &mut Agent, epoch: u64) -> bool {
+    let held = v1::HeldEpoch { application: key("ledger"), epoch };
+    agent.say(Said::Heartbeat(v1::Heartbeat { number: 1, epochs: vec![held] })).await;
+    loop {
+        match agent.next().await {
+            Heard::Heartbeat(ack) => return ack.renewed.iter().any(|it| it.epoch == epoch),
+            // The same may be told again meanwhile.
+            Heard::Assignments(_) => {}
+            other => panic!("expected the answer to a heartbeat, not {other:?}"),
+        }
     }
-    let mut admin = hub.admin().await;
-    let ledger = with_failover(
-        counted("ledger", 1, &[config_map("a", "1")]),
-        json!({"mode": "Exclusive", "standbyCount": 0}),
-    );
-    apply(&mut admin, ledger).await;
+}
+
+/// Asks until the hub renews the lease under this token.
+async fn wait_renewed(agent: &mut Agent, epoch: u64) {
+    let renewed = async {
+        while !is_renewed(agent, epoch).await {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, renewed).await.expect("the lease is renewed in time");
+}
+
+/// A hub that has granted Exclusive work to one of two clusters: its backup, and the disks of holder and other.
+async fn granted() -> (Vec<u8>, [(&'static str, Credentials, Disk); 2]) {
+    let hub = TestHub::start_with(|_| {}).await;
+    let failover = json!({"mode": "Exclusive", "standbyCount": 0, "prefer": [{"cluster": "eu-1"}]});
+    let ledger = with_failover(counted("ledger", 1, &[config_map("a", "1")]), failover);
+    let (eu, us) = (hub.enroll("eu-1", &[]).await, hub.enroll("us-1", &[]).await);
+    let mut holder = Agent::connect(&hub, &eu, "eu-1", Disk::new()).await;
+    let _other = Agent::connect(&hub, &us, "us-1", Disk::new()).await;
+    apply(&mut hub.admin().await, ledger).await;
+    let granted = epoch(&holder.assignment().await);
+    wait_renewed(&mut holder, granted).await;
     let archive = hub.backup().await;
     hub.hub.shutdown().await;
+    (archive, [("eu-1", eu, std::mem::take(&mut holder.disk)), ("us-1", us, Disk::new())])
+}
 
+#[tokio::test]
+async fn exclusive_work_is_renewed_by_nobody_until_every_cluster_has_reported() {
+    let (archive, [(name, eu, disk), (other_name, us, other_disk)]) = granted().await;
+    let old = epoch(disk.values().next().unwrap());
     let hub = TestHub::restored(&archive, None).await;
-    let (name, own, disk) = clusters.remove(0);
-    let mut first = Agent::connect(&hub, &own, name, disk).await;
-    first.say(Said::Heartbeat(v1::Heartbeat { number: 1, ..Default::default() })).await;
-    assert!(matches!(first.next().await, Heard::Heartbeat(ack) if ack.renewed.is_empty()));
-    eventually_reason(&hub, "ledger", "us-1").await;
-    let kept = release(&mut hub.admin().await, "ledger", Choice::KeepRunning).await;
+    let mut holder = Agent::connect(&hub, &eu, name, disk).await;
+    assert!(!is_renewed(&mut holder, old).await);
+    eventually_reason(&hub, "ledger", "waits for us-1").await;
+    assert!(!is_renewed(&mut holder, old).await);
+    let _other = Agent::connect(&hub, &us, other_name, other_disk).await;
+    // The same content under the new term, and the same grant goes on.
+    assert_eq!(epoch(&holder.assignment().await), old);
+    wait_renewed(&mut holder, old).await;
+}
+
+#[tokio::test]
+async fn a_person_who_applies_a_backup_grants_exclusive_work_anew() {
+    let (archive, [(name, eu, disk), _]) = granted().await;
+    let old = epoch(disk.values().next().unwrap());
+    let hub = TestHub::restored(&archive, None).await;
+    let mut holder = Agent::connect(&hub, &eu, name, disk).await;
+    let mut admin = hub.admin().await;
+    let kept = release(&mut admin, "ledger", Choice::KeepRunning).await;
     assert_refused(kept, Code::FailedPrecondition, "is Exclusive");
-    assert!(release(&mut hub.admin().await, "", Choice::KeepRunning).await.unwrap().is_empty());
+    assert!(release(&mut admin, "", Choice::KeepRunning).await.unwrap().is_empty());
     assert_eq!(held_count(&hub).await, 1);
-    assert_eq!(release(&mut hub.admin().await, "", Choice::ApplyBackup).await.unwrap(), ["ledger"]);
+    assert_eq!(release(&mut admin, "", Choice::ApplyBackup).await.unwrap(), ["ledger"]);
     assert_eq!(held_count(&hub).await, 0);
+    let mut told = holder.assignment().await;
+    while epoch(&told) == old {
+        // The backup's own word may go out before the new grant is planned; under it nothing is renewed.
+        assert!(told.generation.term == 2);
+        told = holder.assignment().await;
+    }
+    assert!(epoch(&told) >> 40 == 2, "the new token is of the new term");
+    assert!(!is_renewed(&mut holder, old).await);
+    let new = epoch(&told);
+    wait_renewed(&mut holder, new).await;
 }
 
 #[tokio::test]
