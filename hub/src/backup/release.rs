@@ -272,7 +272,12 @@ fn granted_anew(
     let epoch = Epoch::of(generation).map_err(|error| Error::Internal(error.to_string()))?;
     let mut state = FailoverState::clone(&stored.value);
     if let Some(grant) = &mut state.grant {
-        (grant.epoch, grant.granted_at) = (epoch, now);
+        let before = std::mem::replace(&mut grant.epoch, epoch);
+        grant.granted_at = now;
+        // A move that brought it there goes on under the new epoch.
+        for it in state.moves.iter_mut().filter(|it| it.epoch == Some(before)) {
+            it.epoch = Some(epoch);
+        }
     }
     Ok(Some((Record::Failover(Box::new(state)), stored.sequence)))
 }

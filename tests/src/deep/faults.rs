@@ -393,7 +393,11 @@ impl World {
             Fault::WellStore(hub) => self.hubs[hub].is_store_sick = false,
             Fault::Jump(spoke) => {
                 self.count("wall clocks that jumped");
-                let by = i64::try_from(self.dice.range(0, 7_200_000)).unwrap_or(0) - 3_600_000;
+                // A hold runs to a wall-clock time, so a clock that jumps back makes it longer; not longer than calm.
+                let is_held = self.hubs[hub].store.hub.maintenance_until.is_some();
+                let most = if is_held { 60_000 } else { 3_600_000 };
+                let by = i64::try_from(self.dice.range(0, 2 * most)).unwrap_or(0)
+                    - i64::try_from(most).unwrap_or(0);
                 match spoke {
                     Some(spoke) => self.spokes[spoke].clock.wall_off_ms += by,
                     None => self.hubs[hub].clock.wall_off_ms += by,

@@ -249,7 +249,10 @@ impl World {
         let next = Generation { term: store.term, counter: store.counter + 1 };
         let Some(mut state) = store.states.get(key).map(|state| (**state).clone()) else { return Vec::new() };
         let (Some(grant), Ok(epoch)) = (&mut state.grant, Epoch::of(next)) else { return Vec::new() };
-        grant.epoch = epoch;
+        let before = std::mem::replace(&mut grant.epoch, epoch);
+        for it in state.moves.iter_mut().filter(|it| it.epoch == Some(before)) {
+            it.epoch = Some(epoch);
+        }
         vec![Write::State(Box::new(state)), Write::Counter(next.counter)]
     }
 
