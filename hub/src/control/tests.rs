@@ -134,8 +134,9 @@ impl Scene {
     }
 
     async fn put_cluster(&self, name: &str, labels: Value) {
-        let cluster: Cluster =
+        let mut cluster: Cluster =
             serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
+        cluster.metadata.created_at = Some(self.clock.now());
         self.write([Record::Cluster(Box::new(ClusterRecord {
             cluster,
             change_id: format!("label-{name}"),
