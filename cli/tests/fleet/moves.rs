@@ -189,3 +189,48 @@ async fn a_proposed_move_waits_for_approval_and_can_be_given_up() {
     assert!(abort.code == 1 && abort.err.contains("is over"), "{abort:?}");
     fleet.hub.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_says_what_would_move_and_a_drill_fails_where_something_has_no_place() {
+    let (fleet, _spokes) = Fleet::start(&SPOKES).await;
+    apply(&fleet, &preferring("shop", "mode: Overlap, priority: 500")).await;
+    apply(&fleet, &preferring("ledger", "mode: Exclusive")).await;
+    apply(&fleet, &super::harness::application("everywhere", "a")).await;
+    let plan = fleet.nave(&["failover", "plan", "--region", "eu"]).await;
+    assert_eq!(plan.code, 0, "{}", plan.err);
+    let lines: Vec<&str> = plan.out.lines().collect();
+    assert_eq!(lines[..3], ["If these were lost: eu-1", "2 would move", ""], "{}", plan.out);
+    let cells = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(cells(lines[3]), ["PROJECT", "APPLICATION", "MODE", "FROM", "TO", "CAUSE", "REASON"]);
+    assert_eq!(cells(lines[4])[..6], ["default", "shop", "Overlap", "eu-1", "us-1", "Lost"], "{}", plan.out);
+    assert_eq!(cells(lines[5])[..6], ["default", "ledger", "Exclusive", "eu-1", "us-1", "Lost"]);
+    assert!(lines[5].contains("nave failover confirm-fenced"), "{}", plan.out);
+    let document = json(&fleet.nave(&["failover", "plan", "--cluster", "eu-1", "-o", "json"]).await);
+    assert_eq!(
+        (&document["kind"], &document["lost"]),
+        (&"FailoverPlan".into(), &serde_json::json!(["eu-1"]))
+    );
+    let first = serde_json::json!({
+        "application": {"project": "default", "name": "shop"},
+        "mode": "Overlap", "from": "eu-1", "to": "us-1", "cause": "Lost",
+    });
+    assert_eq!(document["moves"][0], first, "{document}");
+    let passed = fleet.nave(&["failover", "drill", "--region", "eu"]).await;
+    assert_eq!(passed.code, 0, "{}", passed.err);
+    assert!(passed.out.starts_with("Exercise: these are lost: eu-1\n"), "{}", passed.out);
+    assert!(passed.err.contains("exercise passed"), "{}", passed.err);
+    // It may run nowhere else.
+    let tied = once("tied", "").replace("{count: 1}", "{count: 1, regions: [eu]}");
+    apply(&fleet, &tied).await;
+    let failed = fleet.nave(&["failover", "drill", "--region", "eu"]).await;
+    assert_eq!(failed.code, 4, "{failed:?}");
+    assert!(failed.out.contains("2 would move, 1 would have no place to go"), "{}", failed.out);
+    assert!(failed.err.contains("1 of 3 would have no place to go: tied"), "{}", failed.err);
+    let frozen = fleet.nave(&["failover", "drill", "--region", "eu", "--region", "us", "-q"]).await;
+    assert!(frozen.code == 4 && frozen.err.contains("the hub would freeze"), "{frozen:?}");
+    let unknown = fleet.nave(&["failover", "plan", "--region", "eux"]).await;
+    assert!(unknown.code == 1 && unknown.err.contains("did you mean \"eu\"?"), "{unknown:?}");
+    let moved = fleet.nave(&["failover", "history"]).await;
+    assert_eq!(moved.out, "", "nothing was changed");
+    fleet.hub.shutdown().await;
+}

@@ -18,6 +18,7 @@ mod failover;
 mod hub;
 mod order;
 mod page;
+mod pretend;
 mod preview;
 mod read;
 mod render;
@@ -257,9 +258,10 @@ impl FleetService for Fleet {
 
     async fn plan_failover(
         &self,
-        _request: Request<v1::PlanFailoverRequest>,
+        request: Request<v1::PlanFailoverRequest>,
     ) -> Result<Response<v1::PlanFailoverResponse>, Status> {
-        Err(Status::unimplemented("in the making"))
+        Call::open(&request, Verb::Read)?;
+        answer(pretend::plan(&self.parts, request.into_inner()).await)
     }
 
     async fn order_failover(

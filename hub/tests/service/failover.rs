@@ -200,3 +200,91 @@ async fn applications_that_can_move_are_listed_in_pages() {
     let none = admin.get_failover(v1::GetFailoverRequest { application: key("none") }).await;
     assert_refused(none, Code::NotFound, "there is no application default/none");
 }
+
+#[tokio::test]
+async fn an_order_is_the_caller_s_whatever_it_says_and_is_told_of() {
+    let hub = TestHub::start().await;
+    let mut agents = joined(&hub, &["eu-1", "us-1"]).await;
+    let mut admin = hub.admin().await;
+    apply(&mut admin, counted("shop", 1, &[config_map("a", "1")])).await;
+    let active = |admin: &Fleet, wanted: &'static [&'static str]| {
+        let mut admin = admin.clone();
+        async move { standing(&mut admin, "shop").await.active == wanted }
+    };
+    eventually("shop runs", || async { !active(&admin, &[]).await }).await;
+    let from = standing(&mut admin, "shop").await.active[0].clone();
+    let (here, there) = if from == "eu-1" { (0, 1) } else { (1, 0) };
+    agents[here].assignment().await;
+    agents[here].report(false).await;
+    let mut forged = order("shop", move_order("", ""));
+    let inner = forged.order.as_mut().unwrap();
+    (inner.by, inner.at_ms, inner.change_id) = ("mallory".into(), 1, "forged".into());
+    let dry = v1::OrderFailoverRequest { dry_run: true, ..forged.clone() };
+    admin.order_failover(dry).await.unwrap();
+    let mut request = tonic::Request::new(forged);
+    request.metadata_mut().insert("nave-change-id", "night-7".parse().unwrap());
+    let answer = admin.order_failover(request).await.unwrap().into_inner();
+    assert_eq!(answer.change_id, "night-7");
+    let request = v1::ListEventsRequest { application: key("shop"), ..Default::default() };
+    let events = admin.list_events(request).await.unwrap().into_inner().events;
+    let ordered: Vec<&v1::Event> = events.iter().filter(|event| event.reason == "FailoverOrdered").collect();
+    assert_eq!(ordered.len(), 1, "a dry run orders nothing");
+    assert_eq!(ordered[0].message, format!("admin ordered: it leaves {from}"));
+    assert_eq!(ordered[0].change_id, "night-7");
+    // Made before it breaks: while the new copy is not Healthy, the old one runs, and the move can be given up.
+    agents[there].assignment().await;
+    let again = admin.order_failover(order("shop", move_order(&from, ""))).await;
+    assert_refused(again, Code::FailedPrecondition, "is under way; wait until it is done");
+    let approve = v1::order::What::Approve(v1::OrderApprove { number: 1 });
+    let approve = admin.order_failover(order("shop", approve)).await;
+    assert_refused(approve, Code::FailedPrecondition, "needs no approval");
+    let abort = v1::order::What::Abort(v1::OrderAbort { number: 1 });
+    admin.order_failover(order("shop", abort.clone())).await.unwrap();
+    eventually("it is given up", || async {
+        !standing(&mut admin.clone(), "shop").await.state.unwrap().history.is_empty()
+    })
+    .await;
+    let over = admin.order_failover(order("shop", abort)).await;
+    assert_refused(over, Code::FailedPrecondition, "Aborted) of application default/shop is over");
+}
+
+#[tokio::test]
+async fn a_drain_is_ended_by_an_uncordon_and_not_by_giving_moves_up() {
+    let hub = TestHub::start().await;
+    let _agents = joined(&hub, &["eu-1", "us-1"]).await;
+    let mut admin = hub.admin().await;
+    apply(&mut admin, counted("shop", 1, &[config_map("a", "1")])).await;
+    eventually("shop runs", || {
+        let mut admin = admin.clone();
+        async move { !standing(&mut admin, "shop").await.active.is_empty() }
+    })
+    .await;
+    let from = standing(&mut admin, "shop").await.active[0].clone();
+    let mut drained = cluster(&mut admin, &from).await;
+    drained.spec.as_mut().unwrap().drained = true;
+    apply_cluster(&mut admin, drained).await;
+    eventually("it moves", || {
+        let mut admin = admin.clone();
+        async move { !standing(&mut admin, "shop").await.state.unwrap().moves.is_empty() }
+    })
+    .await;
+    let abort = v1::order::What::Abort(v1::OrderAbort { number: 1 });
+    let refused = admin.order_failover(order("shop", abort)).await;
+    assert_refused(refused, Code::FailedPrecondition, &format!("nave uncordon {from} ends the drain"));
+}
+
+#[tokio::test]
+async fn a_pretended_loss_names_what_is_there() {
+    let hub = TestHub::start().await;
+    let _agents = joined(&hub, &["eu-1", "us-1"]).await;
+    let mut admin = hub.admin().await;
+    let none = admin.plan_failover(v1::PlanFailoverRequest::default()).await;
+    assert_refused(none, Code::InvalidArgument, "say what is lost");
+    let request = v1::PlanFailoverRequest { clusters: vec!["mars-1".into()], regions: Vec::new() };
+    assert_refused(admin.plan_failover(request).await, Code::NotFound, "there is no cluster mars-1");
+    let request = v1::PlanFailoverRequest { clusters: Vec::new(), regions: vec!["mars".into()] };
+    assert_refused(admin.plan_failover(request).await, Code::NotFound, "no cluster is in region \"mars\"");
+    let request = v1::PlanFailoverRequest { clusters: Vec::new(), regions: vec!["eu".into()] };
+    let plan = admin.plan_failover(request).await.unwrap().into_inner().plan.unwrap();
+    assert_eq!((plan.lost, plan.moves.len()), (vec!["eu-1".to_owned()], 0));
+}
