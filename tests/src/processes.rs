@@ -70,6 +70,24 @@ impl Process {
         self.child.id()
     }
 
+    /// Stops it where it stands (SIGSTOP), as a suspended machine does.
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        Ok(rustix::process::kill_process(pid, rustix::process::Signal::STOP)?)
+    }
+
+    /// Lets it go on after [`Process::pause`].
+    ///
+    /// # Errors
+    /// Where it has ended.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        Ok(rustix::process::kill_process(pid, rustix::process::Signal::CONT)?)
+    }
+
     /// Kills it as a power cut would: SIGKILL.
     pub fn kill(mut self) {
         self.end();
@@ -127,6 +145,8 @@ pub struct Hub {
     folder: tempfile::TempDir,
     listen: SocketAddr,
     http: SocketAddr,
+    /// Arguments of `run` besides those that every test needs.
+    arguments: Vec<String>,
     process: Option<Process>,
 }
 
@@ -136,8 +156,18 @@ impl Hub {
     /// # Errors
     /// Where it does not come up.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Makes a new hub and starts it with these arguments as well.
+    ///
+    /// # Errors
+    /// Where it does not come up.
+    pub async fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("nave-hub-").tempdir()?;
-        let mut hub = Self { folder, listen: free_address()?, http: free_address()?, process: None };
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let mut hub =
+            Self { folder, listen: free_address()?, http: free_address()?, arguments, process: None };
         hub.start_again().await?;
         Ok(hub)
     }
@@ -152,7 +182,8 @@ impl Hub {
             .args(["run", "--init", "--heartbeat-interval", "200ms", "--liveness-lease", "2s"])
             .args([OsStr::new("--data-dir"), self.data_dir().as_os_str()])
             .args(["--listen", &self.listen.to_string(), "--http-listen", &self.http.to_string()])
-            .args(["--address", &self.listen.to_string()]);
+            .args(["--address", &self.listen.to_string()])
+            .args(&self.arguments);
         let mut process = Process::spawn(&mut command, self.folder.path().join("hub.log"))?;
         let http = self.http;
         let ready = until("the hub is ready", async || {
@@ -196,6 +227,12 @@ impl Hub {
             ensure!(status.success(), "the hub ended with {status}");
         }
         Ok(())
+    }
+
+    /// Where it listens for agents and clients.
+    #[must_use]
+    pub fn listen_address(&self) -> SocketAddr {
+        self.listen
     }
 
     /// Its data folder.
@@ -314,6 +351,27 @@ impl Agent {
         })
         .await;
         heard.with_context(|| self.log())
+    }
+
+    /// Starts it anew, dialling `address` in place of the hub's own.
+    ///
+    /// # Errors
+    /// Where its identity cannot be changed, or it cannot be started.
+    pub fn redirect(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        self.kill();
+        let folder = self.folder.path().join("data");
+        let mut identity = nave_agent::identity::Identity::load(&folder)?.context("it has not enrolled")?;
+        identity.addresses = vec![address.to_string()];
+        identity.save(&folder)?;
+        self.start_again()
+    }
+
+    /// Its process.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn process(&self) -> anyhow::Result<&Process> {
+        self.process.as_ref().context("the agent does not run")
     }
 
     /// Kills it with SIGKILL.
