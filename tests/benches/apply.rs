@@ -268,14 +268,20 @@ impl Bench {
             let status = application.status.as_ref();
             status.is_some_and(|status| status.cluster_count == 1 && status.sync() == v1::SyncState::Synced)
         };
-        loop {
-            let answer = self.fleet.list_applications(v1::ListApplicationsRequest::default()).await?;
-            if answer.into_inner().applications.iter().filter(synced).count() == count {
+        // Watched, and not asked for again and again: that would take processor time from those that are measured.
+        let request = v1::WatchRequest { kind: v1::Kind::Application.into(), ..Default::default() };
+        let mut changes = self.fleet.watch(request).await?.into_inner();
+        let mut is_synced = std::collections::BTreeMap::new();
+        while let Some(change) = changes.message().await? {
+            if let Some(v1::watch_response::Change::Application(application)) = change.change {
+                let name = application.metadata.as_ref().map(|it| it.name.clone()).unwrap_or_default();
+                is_synced.insert(name, synced(&&application));
+            }
+            if is_synced.values().filter(|synced| **synced).count() == count {
                 return Ok(());
             }
-            // Not oftener: it would take processor time from those that are measured.
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        anyhow::bail!("the hub ended the watch")
     }
 }
 
