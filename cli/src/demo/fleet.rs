@@ -48,6 +48,7 @@ impl Fleet {
         // Short times, so that the demo shows in seconds what takes longer with the defaults.
         config.heartbeat_interval = Duration::from_millis(500);
         config.liveness_lease = Duration::from_secs(3);
+        config.failover.startup_freeze = Some(Duration::from_secs(1));
         Self { folder: folder.to_owned(), config, hub: None, spokes: Vec::new() }
     }
 
