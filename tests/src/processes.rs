@@ -205,7 +205,13 @@ impl Hub {
     /// Where it is not restored, or does not come up.
     pub async fn restored(old: &Self, archive: &Path) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("nave-hub-").tempdir()?;
-        let mut hub = Self { folder, listen: old.listen, http: old.http, process: None };
+        let mut hub = Self {
+            folder,
+            listen: old.listen,
+            http: old.http,
+            arguments: old.arguments.clone(),
+            process: None,
+        };
         let output = restore(archive, &hub.data_dir(), &["--old-hub-is-dead"]).await?;
         ensure!(output.status.success(), "nave-hub restore: {}", text(&output.stderr));
         hub.start_again().await?;

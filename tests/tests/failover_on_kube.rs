@@ -62,7 +62,17 @@ impl World {
 
     /// How the ledger stands.
     async fn status(&self) -> anyhow::Result<Value> {
-        self.hub.nave_json(&["failover", "status", "ledger"]).await
+        Ok(self.hub.nave_json(&["failover", "status", "ledger"]).await?["items"][0]["state"].clone())
+    }
+
+    /// Waits until the hub has taken the lease back, and waits for a word that the old copy is dead. Before, it could still
+    /// be renewed.
+    async fn waits_for_a_word(&self) -> anyhow::Result<()> {
+        until("the hub waits for a word that it is dead", async || {
+            let status = self.status().await?;
+            Ok(status["moves"][0]["phase"] == "Fencing" && !status["grant"]["release"].is_null())
+        })
+        .await
     }
 
     /// Where the ledger's pods run, looking at every cluster whose API server answers.
@@ -76,21 +86,29 @@ impl World {
         Ok(found)
     }
 
-    /// Waits until the ledger runs in us, looking at every step that it never runs in two clusters whose pods can be seen.
-    async fn moves_to_us_alone(&self) -> anyhow::Result<()> {
+    /// Waits until the ledger runs under a newer epoch than `old`, looking at every step that it never runs in two clusters.
+    async fn runs_again_alone(&self, old: u64) -> anyhow::Result<()> {
         let mut both = None;
-        let moved = until("the ledger runs in us", async || {
+        let moved = until("the ledger runs under a new epoch", async || {
             let runs_in = self.runs_in().await?;
             if runs_in.len() > 1 {
                 both = Some(format!("{runs_in:?}"));
                 return Ok(true);
             }
-            Ok(runs_in == ["us-1"])
+            let mut epochs = Vec::new();
+            for region in &self.regions {
+                epochs.extend(region.epochs().await?);
+            }
+            Ok(epochs.len() == 1 && epochs[0] > old)
         })
         .await;
         ensure!(both.is_none(), "it ran in two clusters: {both:?}");
-        moved.with_context(|| self.regions.iter().map(|it| it.agent.log()).collect::<Vec<_>>().join("\n"))?;
-        Ok(())
+        moved.with_context(|| self.regions.iter().map(|it| it.agent.log()).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The epoch under which the ledger may run.
+    async fn epoch(&self) -> anyhow::Result<u64> {
+        self.status().await?["grant"]["epoch"].as_u64().context("nobody may run it")
     }
 }
 
@@ -101,6 +119,14 @@ impl Region {
         let output = self.plane.kubectl(arguments).await?;
         ensure!(output.status.success(), "{}", text(&output.stderr));
         Ok(text(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
+    /// The epochs of the ledger's pods.
+    async fn epochs(&self) -> anyhow::Result<Vec<u64>> {
+        let path = r"jsonpath={.items[*].metadata.annotations.nave\.dev/epoch}";
+        let output = self.plane.kubectl(["get", "pods", "-n", "ledger", "-o", path]).await?;
+        ensure!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout).split_whitespace().map(|epoch| Ok(epoch.parse()?)).collect()
     }
 
     async fn replicas(&self) -> anyhow::Result<String> {
@@ -117,12 +143,12 @@ impl Region {
 async fn a_killed_regions_exclusive_work_moves_and_the_old_copy_comes_back_fenced() -> anyhow::Result<()> {
     let Some(mut world) = World::start().await? else { return Ok(()) };
     world.apply("Storage").await?;
-    let old_epoch = world.status().await?["state"]["grant"]["epoch"].as_u64().context("an epoch")?;
+    let old_epoch = world.epoch().await?;
 
     world.regions[0].agent.kill();
     world.regions[0].plane.kill_component("kube-apiserver").await?;
     until("the ledger runs in us", async || Ok(world.regions[1].pods().await?.len() == 1)).await?;
-    let epoch = world.status().await?["state"]["grant"]["epoch"].as_u64().context("an epoch")?;
+    let epoch = world.epoch().await?;
     ensure!(epoch > old_epoch, "epoch {epoch} after {old_epoch}");
 
     world.regions[0].plane.start_component("kube-apiserver").await?;
@@ -137,39 +163,35 @@ async fn a_killed_regions_exclusive_work_moves_and_the_old_copy_comes_back_fence
 }
 
 /// A region is cut off while everything in it lives: its agent stops the work when the lease is over; the hub, which
-/// cannot know, waits; once the agent can say so, the work moves.
+/// cannot know, waits; once the agent can say so, the work goes on, under a new epoch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_region_that_is_cut_off_stops_its_exclusive_work_by_itself() -> anyhow::Result<()> {
     let Some(world) = World::start().await? else { return Ok(()) };
     world.apply("Agent").await?;
+    let old_epoch = world.epoch().await?;
 
     world.regions[0].line.cut();
     until("eu has stopped the ledger", async || Ok(world.runs_in().await?.is_empty())).await?;
-    until("the hub waits for a word that it is dead", async || {
-        Ok(world.status().await?["state"]["moves"][0]["phase"] == "Fencing")
-    })
-    .await?;
+    world.waits_for_a_word().await?;
     ensure!(world.runs_in().await?.is_empty(), "it must not run while nobody says that the old copy is dead");
 
     world.regions[0].line.mend();
-    world.moves_to_us_alone().await
+    world.runs_again_alone(old_epoch).await
 }
 
-/// An agent is stopped past its lease and goes on: it stops the work before anything else, and only then the work moves.
+/// An agent is stopped past its lease and goes on: it stops the work before anything else, and only then the work goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_that_slept_past_its_lease_stops_the_work_before_it_moves() -> anyhow::Result<()> {
+async fn an_agent_that_slept_past_its_lease_stops_the_work_before_it_goes_on() -> anyhow::Result<()> {
     let Some(world) = World::start().await? else { return Ok(()) };
     world.apply("Agent").await?;
+    let old_epoch = world.epoch().await?;
 
     world.regions[0].agent.process()?.pause()?;
-    until("the hub waits for a word that it is dead", async || {
-        Ok(world.status().await?["state"]["moves"][0]["phase"] == "Fencing")
-    })
-    .await?;
+    world.waits_for_a_word().await?;
     ensure!(world.runs_in().await? == ["eu-1"], "nobody has stopped it, so nobody else may run it");
 
     world.regions[0].agent.process()?.resume()?;
-    world.moves_to_us_alone().await
+    world.runs_again_alone(old_epoch).await
 }
 
 const LEDGER: &str = r"
