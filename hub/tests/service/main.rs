@@ -12,7 +12,6 @@ mod exclusive;
 mod failover;
 mod harness;
 mod identities;
-mod leases;
 mod lists;
 mod restarts;
 mod retire;

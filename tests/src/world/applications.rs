@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::deep::invariants::Subject;
 
+/// How long an exclusive lease lasts in a world, in seconds: short, so that a scenario sees many of them end.
+pub const LEASE_SECONDS: u64 = 15;
+
 /// An application, and what is expected of it.
 #[derive(Debug, Clone)]
 pub struct Work {
@@ -66,13 +69,20 @@ impl Work {
 #[must_use]
 pub fn all() -> Vec<Work> {
     let failback = json!({"mode": "Auto", "after": "20s"});
+    let lease = format!("{LEASE_SECONDS}s");
+    let exclusive = |fence: Fence| {
+        json!({"mode": "Exclusive", "failback": failback, "exclusive": {
+            "leaseDuration": lease, "fence": fence, "fenceTimeout": "30s"}})
+    };
     let overlap = json!({"failback": failback});
     let manual = json!({"mode": "Manual", "failback": failback});
-    let work = |name, count, replicas, failover| Work { name, count, replicas, fence: None, failover };
+    let work = |name, count, replicas, fence, failover| Work { name, count, replicas, fence, failover };
     vec![
-        work("one", Some(1), 2, overlap.clone()),
-        work("two", Some(2), 2, overlap.clone()),
-        work("everywhere", None, 1, overlap),
-        work("asked", Some(1), 1, manual),
+        work("one", Some(1), 2, None, overlap.clone()),
+        work("two", Some(2), 2, None, overlap.clone()),
+        work("everywhere", None, 1, None, overlap),
+        work("ledger", Some(1), 1, Some(Fence::Agent), exclusive(Fence::Agent)),
+        work("vault", Some(1), 1, Some(Fence::Storage), exclusive(Fence::Storage)),
+        work("asked", Some(1), 1, None, manual),
     ]
 }

@@ -4,7 +4,7 @@ use nave_common::assignment::{Activity, Desired};
 use nave_common::failover::Fence;
 use nave_common::name::ApplicationKey;
 
-use super::applications;
+use super::applications::{self, Work};
 use super::faults::{Fault, STORM_MS};
 use super::hosts::HUB;
 use super::report::{Failure, Report};
@@ -18,8 +18,12 @@ const LOOK_MS: u64 = 250;
 const REST_MS: u64 = 420_000;
 /// How long it has to stay as it should be, in milliseconds: longer than a liveness lease.
 const CALM_MS: u64 = 15_000;
+/// How long work has after that to come home undisturbed, in milliseconds.
+const WAY_HOME_MS: u64 = 120_000;
 /// How long a hub that has just started moves nothing, in milliseconds, and a little more.
 const WARM_UP_MS: u64 = 70_000;
+/// How long after a fault what is not up is put down to it, in milliseconds.
+const AFTERSHOCK_MS: u64 = 45_000;
 /// How much of what happened a failure shows.
 const MAX_TRACE: usize = 400;
 
@@ -45,6 +49,8 @@ impl World<'_> {
             self.end(fault);
         }
         self.come_to_rest("the last fault is over")?;
+        self.pass(WAY_HOME_MS)?;
+        self.come_to_rest("everything had time to come home")?;
         self.report.worlds = 1;
         self.report.virtual_ms = self.time.millis();
         Ok(self.report)
@@ -103,6 +109,7 @@ impl World<'_> {
             let Some(problem) = self.unsettled() else {
                 let since_ms = *rests_since.get_or_insert(self.time.millis());
                 if self.time.millis() >= since_ms + CALM_MS {
+                    self.calm_from_ms = self.calm_from_ms.or(Some(0));
                     self.note("at rest");
                     return Ok(());
                 }
@@ -158,8 +165,32 @@ impl World<'_> {
             happened: std::mem::take(&mut self.happened),
         };
         match self.checker.observe(observation) {
-            Ok(()) => Ok(()),
+            Ok(()) => self.look_for_gaps(),
             Err(violation) => Err(self.failure(violation.to_string())),
+        }
+    }
+
+    /// Where two may run for a while, a planned move leaves no gap: without faults, something of it is always up.
+    fn look_for_gaps(&mut self) -> Result<(), Box<Failure>> {
+        let now = self.time.millis();
+        if !self.faults.is_empty() {
+            self.calm_from_ms = Some(now + AFTERSHOCK_MS);
+        }
+        if self.calm_from_ms.is_none_or(|from_ms| now < from_ms) {
+            return Ok(());
+        }
+        let is_up = |name: &str| {
+            let pods = self.contents.iter().flat_map(|contents| &contents.pods);
+            pods.filter(|pod| pod.application == name).any(|pod| pod.is_ready)
+        };
+        let gap = self.work.iter().find(|work| work.fence.is_none() && !is_up(work.name));
+        match gap.map(Work::key) {
+            Some(key) => {
+                let what =
+                    format!("make before break does not hold: nothing of {key} is up, and there is no fault");
+                Err(self.failure(what))
+            }
+            None => Ok(()),
         }
     }
 

@@ -133,6 +133,8 @@ pub struct SpokeDisk {
     pub cluster: Arc<OnceLock<Cluster>>,
     /// How it is set up.
     pub config: nave_sim::Config,
+    /// By how much the agent's clock runs fast, in parts per million.
+    pub drift_ppm: i32,
     /// The true time.
     pub time: TrueTime,
 }
@@ -172,7 +174,7 @@ pub async fn agent(disk: Arc<SpokeDisk>) -> turmoil::Result {
         dial: Arc::new(PlainDial),
         data_dir: disk.data_dir.clone(),
         reconcile: nave_agent::reconcile::Config::default(),
-        clock: Arc::new(disk.time.machine(0, Wall::default())),
+        clock: Arc::new(disk.time.machine(disk.drift_ppm, Wall::default())),
     };
     let mut agent = Agent::start(client, options)?;
     Err(agent.ended().await.into())

@@ -78,6 +78,8 @@ pub struct World<'a> {
     durable: Durable,
     /// Whether the hub said, when it was last looked at, that it moves nothing by itself.
     is_frozen: bool,
+    /// From when on nothing is put down to a fault; `None` before everything was up once.
+    calm_from_ms: Option<u64>,
     checker: Checker,
     happened: Vec<Happened>,
     /// Objects of applications: in which cluster, and whose.
@@ -121,8 +123,9 @@ impl World<'_> {
         });
         let host = hub.clone();
         sim.host(HUB, move || hosts::hub(host.clone()));
-        let spokes: Vec<_> =
-            (0..SPOKES.len()).map(|index| spoke(&mut sim, index, seed, folder.path(), &time)).collect();
+        let spokes: Vec<_> = (0..SPOKES.len())
+            .map(|index| spoke(&mut sim, index, (seed, schedule.drifts[index]), folder.path(), &time))
+            .collect();
         let (errands, receiver) = mpsc::unbounded_channel();
         let open = Arc::new(AtomicUsize::new(0));
         sim.client(PERSON, hosts::person(receiver, open.clone()));
@@ -143,6 +146,7 @@ impl World<'_> {
             people,
             faults: Vec::new(),
             is_frozen: false,
+            calm_from_ms: None,
             checker,
             happened: Vec::new(),
             objects: BTreeMap::new(),
@@ -177,7 +181,13 @@ fn uid(name: &str) -> String {
     format!("uid-{name}")
 }
 
-fn spoke(sim: &mut Sim<'_>, index: usize, seed: u64, folder: &Path, time: &TrueTime) -> Arc<SpokeDisk> {
+fn spoke(
+    sim: &mut Sim<'_>,
+    index: usize,
+    (seed, drift_ppm): (u64, i32),
+    folder: &Path,
+    time: &TrueTime,
+) -> Arc<SpokeDisk> {
     let (name, region) = SPOKES[index];
     let disk = Arc::new(SpokeDisk {
         name: name.to_owned(),
@@ -192,6 +202,7 @@ fn spoke(sim: &mut Sim<'_>, index: usize, seed: u64, folder: &Path, time: &TrueT
             ready_delay: Duration::from_secs(2),
             ..nave_sim::Config::default()
         },
+        drift_ppm,
         time: time.clone(),
     });
     let host = disk.clone();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use nave_common::failover::state::{Cause, FailoverState, Fenced, Grant, Move, MovePhase};
+use nave_common::failover::state::{Cause, FailoverState, Grant, Move, MovePhase};
 use nave_common::name::{ApplicationKey, ClusterName};
 
 use super::faults::{Counts, KINDS};
@@ -17,8 +17,8 @@ pub struct Report {
     pub faults: Counts,
     /// Moves that a fault caused and that were done.
     pub failovers: u64,
-    /// Old copies that were known to be dead before another was let in, by how.
-    pub fences: BTreeMap<String, u64>,
+    /// Old copies that were known to be dead before another was let in, by why they were left.
+    pub fences: BTreeMap<Cause, u64>,
     /// Moves home that were done.
     pub failbacks: u64,
     /// Exclusive leases granted.
@@ -35,7 +35,7 @@ impl Report {
             *self.faults.entry(*kind).or_default() += count;
         }
         for (how, count) in &other.fences {
-            *self.fences.entry(how.clone()).or_default() += count;
+            *self.fences.entry(*how).or_default() += count;
         }
         self.failovers += other.failovers;
         self.failbacks += other.failbacks;
@@ -47,7 +47,18 @@ impl Report {
     #[must_use]
     pub fn idle(&self) -> Vec<String> {
         let unseen = KINDS.iter().filter(|(kind, _)| !self.faults.contains_key(kind));
-        unseen.map(|(kind, _)| format!("no fault {kind:?}")).collect()
+        let mut idle: Vec<String> = unseen.map(|(kind, _)| format!("no fault {kind:?}")).collect();
+        for (what, count) in [
+            ("failover", self.failovers),
+            ("failback", self.failbacks),
+            ("fence", self.fences.values().sum()),
+            ("grant", self.grants),
+        ] {
+            if count == 0 {
+                idle.push(format!("no {what}"));
+            }
+        }
+        idle
     }
 }
 
@@ -117,6 +128,10 @@ impl Tally {
                 .push(format!("{key}: move {number} from {from} to {to} ({cause}) {phase}: {}", one.reason));
             news.begun.push((from.clone(), cause));
         }
+        if one.times.fenced_at.is_some() && self.fences.insert(id.clone()) {
+            news.words.push(format!("{key}: move {}: {} is fenced", one.number, one.from));
+            *report.fences.entry(one.cause).or_default() += 1;
+        }
         if one.phase.is_over() && self.moves.insert(id) {
             news.words.push(format!("{key}: move {} to {to} is {}: {}", one.number, one.phase, one.reason));
             match one.phase {
@@ -129,20 +144,10 @@ impl Tally {
 
     fn take_grant(&mut self, key: &ApplicationKey, grant: &Grant, report: &mut Report, news: &mut News) {
         let id = (key.clone(), grant.epoch.number());
-        if self.grants.insert(id.clone()) {
+        if self.grants.insert(id) {
             report.grants += 1;
             news.is_granted = true;
             news.words.push(format!("{key}: granted to {} with {}", grant.cluster, grant.epoch));
-        }
-        if let Some(fenced) = grant.release.as_ref().and_then(|release| release.fenced.as_ref())
-            && self.fences.insert(id)
-        {
-            let how = match fenced {
-                Fenced::Person(_) => "Person".to_owned(),
-                other => format!("{other:?}"),
-            };
-            news.words.push(format!("{key}: {} is fenced: {how}", grant.cluster));
-            *report.fences.entry(how).or_default() += 1;
         }
     }
 }
