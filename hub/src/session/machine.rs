@@ -143,8 +143,8 @@ impl Machine {
     pub fn look(&self, key: &ApplicationKey, wanted: Option<Generation>) -> Step {
         let known = self.known.get(key);
         let Some(wanted) = wanted else {
-            // A removal that another incarnation of the hub asked for may not be complete: only that one knew.
-            let is_done = known.is_some_and(|had| had.is_tombstone && had.generation.term >= self.term);
+            // A removal that another incarnation of the hub asked for may not be complete: only that one knows.
+            let is_done = known.is_some_and(|had| had.is_tombstone && had.generation.term == self.term);
             return if is_done { Step::Forget } else { Step::Nothing };
         };
         let is_seen = known.is_some_and(|had| had.generation >= wanted);

@@ -106,13 +106,16 @@ fn an_application_unknown_to_the_hub_is_reported_and_left_alone() {
 }
 
 #[test]
-fn a_removal_that_was_asked_for_before_a_restore_goes_on() {
-    let held = Held { generation: generation(4), desired: desired("removed").digest() };
-    let hello = Hello { generation: generation(5), held: [(key("old"), held)].into() };
-    let restored = Generation { term: 2, counter: 3 };
-    let (machine, opening) = Machine::open(hello, restored, std::iter::empty());
-    assert_eq!((opening.unknown, opening.ahead), (BTreeSet::new(), None));
-    assert_eq!(machine.look(&key("old"), None), Step::Nothing);
+fn a_removal_that_another_incarnation_of_the_hub_asked_for_goes_on() {
+    let (before, restored) = (generation(4), Generation { term: 2, counter: 3 });
+    for (asked_by, hub) in [(before, restored), (restored, before)] {
+        let held = Held { generation: asked_by, desired: desired("removed").digest() };
+        let hello = Hello { generation: asked_by, held: [(key("old"), held)].into() };
+        let (machine, opening) = Machine::open(hello, hub, std::iter::empty());
+        assert_eq!(opening.unknown, BTreeSet::new());
+        assert_eq!(opening.ahead.is_some(), asked_by > hub);
+        assert_eq!(machine.look(&key("old"), None), Step::Nothing);
+    }
 }
 
 #[test]
