@@ -131,6 +131,7 @@ impl Words<'_> {
             Some(Obstacle::Silent) if candidate.liveness == Liveness::Unheard => {
                 "matches; not heard since the hub started".into()
             }
+            Some(Obstacle::Sick) => "matches; sick: its API server or most of its nodes are down".into(),
             Some(Obstacle::Silent) => format!("matches; {}", candidate.liveness),
             Some(Obstacle::Full) => {
                 let free = candidate.free().unwrap_or_default();
@@ -242,14 +243,14 @@ pub(super) fn unmet(unmet: &Unmet<'_>) -> String {
 /// `5 match, eu-1 and eu-2 have no room, eu-3 is tainted gpu:NoSchedule, us-1 is not heard`; where nothing stands
 /// against those that match, `only eu-1 and eu-2 match`.
 fn standing(problem: &Problem<'_>, tally: &Tally<'_>) -> String {
-    let Tally { matching, tainted, silent, full, cordoned, left } = tally;
+    let Tally { matching, tainted, silent, full, cordoned, left, sick } = tally;
     let verb = |group: &Group<'_>, one: &'static str, many: &'static str| {
         if group.count == 1 { one } else { many }
     };
     if matching.count == 0 {
         return "none matches".into();
     }
-    if full.count + tainted.count + silent.count + cordoned.count + left.count == 0 {
+    if full.count + tainted.count + silent.count + cordoned.count + left.count + sick.count == 0 {
         return format!("only {} {}", names(matching), verb(matching, "matches", "match"));
     }
     let mut text = format!("{} {}", matching.count, verb(matching, "matches", "match"));
@@ -269,6 +270,9 @@ fn standing(problem: &Problem<'_>, tally: &Tally<'_>) -> String {
     }
     if cordoned.count > 0 {
         let _ = write!(text, ", {} {} cordoned", names(cordoned), verb(cordoned, "is", "are"));
+    }
+    if sick.count > 0 {
+        let _ = write!(text, ", {} {} sick", names(sick), verb(sick, "is", "are"));
     }
     if left.count > 0 {
         let _ = write!(text, ", {} {} left", names(left), verb(left, "is", "are"));

@@ -41,6 +41,8 @@ pub struct Candidate {
     pub is_cordoned: bool,
     /// Whether what is here leaves; nothing new comes either.
     pub is_drained: bool,
+    /// Whether its agent says that it cannot run work now: nothing new comes.
+    pub is_sick: bool,
 }
 
 impl Candidate {
@@ -57,6 +59,7 @@ impl Candidate {
             requested: Resources::default(),
             is_cordoned: false,
             is_drained: false,
+            is_sick: false,
         }
     }
 
@@ -196,6 +199,7 @@ impl Fleet {
                 liveness: &mut candidate.liveness,
                 allocatable: &mut candidate.allocatable,
                 requested: &mut candidate.requested,
+                is_sick: &mut candidate.is_sick,
             });
         }
     }
@@ -293,6 +297,8 @@ pub struct Observed<'a> {
     pub allocatable: &'a mut Option<Resources>,
     /// What is given away already.
     pub requested: &'a mut Resources,
+    /// Whether it cannot run work now.
+    pub is_sick: &'a mut bool,
 }
 
 impl Index {

@@ -87,7 +87,7 @@ impl Waits {
     fn new(for_clusters: bool, tally: &Tally<'_>) -> Self {
         Self {
             for_clusters,
-            for_heard: for_clusters && tally.silent.count > 0,
+            for_heard: for_clusters && tally.silent.count + tally.sick.count > 0,
             for_room: for_clusters && tally.full.count > 0,
         }
     }
@@ -193,6 +193,7 @@ pub(super) struct Tally<'a> {
     pub(super) full: Group<'a>,
     pub(super) cordoned: Group<'a>,
     pub(super) left: Group<'a>,
+    pub(super) sick: Group<'a>,
 }
 
 /// How many clusters, and the first of them by name.
@@ -228,6 +229,7 @@ pub(super) enum Obstacle {
     Tainted,
     Cordoned,
     Silent,
+    Sick,
     Full,
 }
 
@@ -289,6 +291,7 @@ impl<'a> Survey<'a> {
                 Some(Obstacle::Tainted) => self.tally.tainted.add(candidate),
                 Some(Obstacle::Cordoned) => self.tally.cordoned.add(candidate),
                 Some(Obstacle::Silent) => self.tally.silent.add(candidate),
+                Some(Obstacle::Sick) => self.tally.sick.add(candidate),
                 Some(Obstacle::Full) => self.tally.full.add(candidate),
             }
         }
@@ -342,6 +345,9 @@ pub(super) fn obstacle(problem: &Problem<'_>, candidate: &Candidate) -> Option<O
     }
     if !candidate.is_heard() {
         return Some(Obstacle::Silent);
+    }
+    if candidate.is_sick {
+        return Some(Obstacle::Sick);
     }
     // A cluster that has not said what it has counts as roomy; it only ranks later.
     if candidate.free().is_some_and(|free| !free.covers(&problem.requests)) {

@@ -9,6 +9,7 @@ use nave_common::status::{AssignmentStatus, ClusterObservation};
 use super::interest::Effect;
 use super::state::State;
 use super::{World, facts};
+use crate::plan::fleet::Candidate;
 
 /// The most applications kept as unknown for one cluster.
 pub const MAX_UNKNOWN_APPLICATIONS: usize = 1000;
@@ -61,8 +62,13 @@ impl State {
         entry.observed.facts.note_sick(facts::is_sick(&observation, min_ready_percent), now);
         entry.observed.observation = Some(Arc::new(observation));
         let allocatable = entry.observed.allocatable();
-        if fleet.find(name).is_some_and(|candidate| candidate.allocatable != allocatable) {
-            Arc::make_mut(fleet).update(name, |candidate| *candidate.allocatable = allocatable);
+        let is_sick = entry.observed.facts.sick_since.is_some();
+        let is_news = |it: &Candidate| it.allocatable != allocatable || it.is_sick != is_sick;
+        if fleet.find(name).is_some_and(is_news) {
+            Arc::make_mut(fleet).update(name, |candidate| {
+                *candidate.allocatable = allocatable;
+                *candidate.is_sick = is_sick;
+            });
         }
         effects.push(Effect::Cluster(name.clone()));
     }

@@ -369,6 +369,7 @@ impl State {
             requested: load.fold(Resources::default(), |sum, entry| sum.plus(entry.counted)),
             is_cordoned: record.value.spec.cordoned,
             is_drained: record.value.spec.drained,
+            is_sick: observed.facts.sick_since.is_some(),
             name: name.clone(),
         });
         self.note_silence();
@@ -453,6 +454,7 @@ impl State {
             Arc::make_mut(fleet).update(name, |candidate| {
                 *candidate.liveness = entry.observed.liveness;
                 *candidate.allocatable = entry.observed.allocatable();
+                *candidate.is_sick = entry.observed.facts.sick_since.is_some();
             });
         }
         for (name, entries) in &before.by_cluster {

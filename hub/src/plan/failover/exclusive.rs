@@ -24,10 +24,14 @@ pub(super) fn decide(mut work: Work<'_>, rules: &Exclusive) -> Decision {
         let before = work.state.clone();
         work.begin_step();
         work.exclusive_step(rules, &ran);
-        if work.close.is_some() || before == work.state {
+        // What was granted is durable before anything more is decided of it.
+        let is_granted =
+            work.state.grant.as_ref().map(|it| it.epoch) != before.grant.as_ref().map(|it| it.epoch);
+        if work.close.is_some() || is_granted || before == work.state {
             break;
         }
     }
+    work.prune_parked();
     let stands = work.exclusive_stands(&ran);
     work.into_decision(stands)
 }
@@ -234,6 +238,10 @@ impl Work<'_> {
         if due.is_some() {
             return due;
         }
+        // What was granted only now is not taken back before it was taken in.
+        if self.state.moves.iter().any(|it| is_running(it) && it.times.applied_at.is_none()) {
+            return None;
+        }
         let homes: Vec<ClusterName> = self.state.parked.keys().cloned().collect();
         for home in homes {
             if self.comes_home_to(&home).as_ref() != Some(holder) {
@@ -436,7 +444,7 @@ impl Work<'_> {
     }
 
     fn can_run(&self, cluster: &ClusterName) -> bool {
-        self.is_well(cluster) && self.refusal(cluster).is_none()
+        self.is_well(cluster) && self.obstacle(cluster).is_none()
     }
 
     fn is_seen(&self, cluster: &ClusterName) -> bool {

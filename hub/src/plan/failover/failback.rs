@@ -11,7 +11,7 @@ use nave_common::time::BootTime;
 
 use super::moves::FLAP_MEMORY;
 use super::words;
-use super::work::{Against, Work, is_running};
+use super::work::{Against, Work};
 
 /// The most doublings of the time for which a home must have been well.
 const MAX_DOUBLINGS: u32 = 6;
@@ -22,7 +22,7 @@ impl Work<'_> {
         let homes: Vec<ClusterName> = self.state.parked.keys().cloned().collect();
         for home in homes {
             let Some(from) = self.comes_home_to(&home) else { continue };
-            if self.pending(&from).is_some() || self.leaving().contains(&from) {
+            if self.pending(&from).is_some() || self.leaving().contains(&from) || self.is_arriving(&from) {
                 continue;
             }
             if let Some(index) = self.may_come_home(&home, &from) {
@@ -78,6 +78,7 @@ impl Work<'_> {
             return None;
         }
         if self.is_broken_there(home) {
+            self.problems.push(format!("it would come home, but this Revision was Degraded in {home}"));
             return None;
         }
         if let Some(why) = self.refusal(home) {
@@ -106,13 +107,19 @@ impl Work<'_> {
         self.rules().failback.after.0.saturating_mul(1 << again.min(MAX_DOUBLINGS))
     }
 
-    /// Whether the present Revision left it because it was Degraded there: it would be so again.
-    fn is_broken_there(&self, home: &ClusterName) -> bool {
-        let moves = self.state.moves.iter().rev().chain(&self.state.history);
-        let last =
-            moves.filter(|it| it.phase != MovePhase::Aborted || is_running(it)).find(|it| it.from == *home);
-        last.is_some_and(|it| it.cause == Cause::Degraded)
-            && self.state.degraded_revision == self.inputs.revision
+    /// Whether the present Revision left a cluster because it was Degraded there: it would be so again.
+    pub(super) fn is_broken_there(&self, cluster: &ClusterName) -> bool {
+        if self.state.degraded_revision.is_none() || self.state.degraded_revision != self.inputs.revision {
+            return false;
+        }
+        let moves = self.state.moves.iter().chain(&self.state.history);
+        let found = moves.filter_map(|it| {
+            let left = it.cause == Cause::Degraded && it.times.decided_at.is_some();
+            let turned_back =
+                || it.to.as_ref().filter(|to| it.reason == words::turned_back(to, Cause::Degraded, &it.from));
+            Some((it.number, if left { &it.from } else { turned_back()? }))
+        });
+        found.max_by_key(|(number, _)| *number).is_some_and(|(_, found)| found == cluster)
     }
 
     /// How a person or a planner says that nobody comes home any more.

@@ -164,6 +164,8 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod stage;

@@ -25,6 +25,12 @@ impl Work<'_> {
         moves.map(|it| it.from.clone()).filter(|from| self.active.contains(from)).collect()
     }
 
+    /// Whether a cluster is about to take over from one that still runs it.
+    pub(super) fn is_arriving(&self, cluster: &ClusterName) -> bool {
+        let mut moves = self.state.moves.iter().filter(|it| is_running(it));
+        moves.any(|it| it.to.as_ref() == Some(cluster) && self.active.contains(&it.from))
+    }
+
     /// Notes a move that has gone nowhere yet, or what has become of it.
     pub(super) fn note(
         &mut self,
@@ -112,6 +118,18 @@ impl Work<'_> {
         }
     }
 
+    /// A cluster that was left runs it again: what was to take it away from there has come to its end.
+    pub(super) fn unpark(&mut self, cluster: &ClusterName) -> Option<Parked> {
+        let parked = self.state.parked.remove(cluster)?;
+        while let Some(index) = self.state.moves.iter().position(|it| it.from == *cluster && is_running(it)) {
+            let it = &self.state.moves[index];
+            let is_done = it.times.healthy_at.is_some();
+            let phase = if is_done { MovePhase::Done } else { MovePhase::Aborted };
+            self.end(index, phase, format!("{cluster} runs it again"));
+        }
+        Some(parked)
+    }
+
     /// Takes the application to a cluster, in a mode in which two may run it for a while.
     pub(super) fn take_to(&mut self, index: usize, to: &ClusterName) {
         let it = &mut self.state.moves[index];
@@ -121,18 +139,23 @@ impl Work<'_> {
         let (from, cause) = (it.from.clone(), it.cause);
         let index = self.decided(index);
         let is_stand_in = !self.is_home(&from);
-        let comes_home = self
-            .state
-            .parked
-            .remove(to)
-            .is_some_and(|parked| parked.is_home && parked.replaced_by.as_ref() == Some(&from));
+        let number = self.state.moves[index].number;
+        let stood_in = self.unpark(to).filter(|parked| parked.is_home);
+        let index = self.state.moves.iter().position(|it| it.number == number).unwrap_or_default();
+        let stood_in = stood_in.and_then(|parked| parked.replaced_by);
         self.active.insert(to.clone());
-        self.hand_over(&from, to, cause);
         if !cause.is_planned() || !self.is_heard(&from) {
             self.active.remove(&from);
-            // A stand-in that is left is no home.
-            self.park(&from, Some(to), if is_stand_in { Cause::Failback } else { cause });
-        } else if comes_home {
+            // A stand-in that is left is no home. Where another's home takes it, that one is home again, and its stand-in
+            // stands in for what was left.
+            let instead = stood_in.filter(|instead| *instead != from && self.active.contains(instead));
+            let instead = instead.as_ref().unwrap_or(to);
+            self.hand_over(&from, instead, cause);
+            self.park(&from, Some(instead), if is_stand_in { Cause::Failback } else { cause });
+            return;
+        }
+        self.hand_over(&from, to, cause);
+        if stood_in.as_ref() == Some(&from) {
             self.state.moves[index].cause = Cause::Failback;
         }
     }

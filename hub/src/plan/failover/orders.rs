@@ -71,6 +71,11 @@ impl Work<'_> {
         if self.leaving().contains(from) {
             return Err(format!("it leaves {from} already"));
         }
+        if self.is_arriving(from) {
+            return Err(format!(
+                "it is still on its way to {from}; wait until it is there, or give that move up"
+            ));
+        }
         let to = match to {
             Some(to) if runs_in.contains(to) => return Err(format!("it runs in {to} already")),
             Some(to) => match self.refusal(to) {

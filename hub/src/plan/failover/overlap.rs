@@ -142,7 +142,11 @@ impl Work<'_> {
         let it = &self.state.moves[index];
         let (from, cause, to) = (it.from.clone(), it.cause, it.to.clone());
         let Some(to) = to else { return };
-        let why = self.against(&to).map_or("is not wanted any more", |against| words::stands(against.cause));
+        let why = self.against(&to).map(|against| against.cause);
+        if why == Some(Cause::Degraded) {
+            self.state.degraded_revision = self.inputs.revision;
+        }
+        let reason = words::turned_back(&to, why.unwrap_or(Cause::Ordered), &from);
         self.active.remove(&to);
         for parked in self.state.parked.values_mut() {
             if parked.replaced_by.as_ref() == Some(&to) {
@@ -152,7 +156,7 @@ impl Work<'_> {
         let parked =
             Parked { since: self.wall(), is_home: cause == Cause::Failback, replaced_by: Some(from.clone()) };
         self.state.parked.insert(to.clone(), parked);
-        self.end(index, MovePhase::Aborted, format!("{to} {why}; it stays in {from}"));
+        self.end(index, MovePhase::Aborted, reason);
     }
 
     /// A cause that went away before anything moved moves nothing.
@@ -190,21 +194,21 @@ impl Work<'_> {
             self.signalled().into_iter().filter(|cluster| !stays.contains(cluster)).collect();
         avoid.extend(leaving.iter().cloned());
         avoid.extend(wants.iter().map(|(from, _)| from.clone()));
-        let mut placed = if wants.is_empty() {
-            // Coming home is for failback to say, unless nothing else is left.
-            let parked = self.state.parked.keys().cloned();
-            let without: Vec<ClusterName> = avoid.iter().cloned().chain(parked).collect();
-            self.place(&stays, &without)
-        } else {
-            self.place(&stays, &avoid)
+        // Coming home is for failback to say, unless nothing else is left, or its own stand-in is left.
+        let is_apart = |(_, parked): &(&ClusterName, &Parked)| {
+            let instead = parked.replaced_by.as_ref();
+            wants.is_empty() || parked.is_home && !wants.iter().any(|(from, _)| Some(from) == instead)
         };
-        if wants.is_empty() && placed.unplaced_count > 0 && !self.state.parked.is_empty() {
+        let apart = self.state.parked.iter().filter(is_apart).map(|(cluster, _)| cluster.clone());
+        let without: Vec<ClusterName> = avoid.iter().cloned().chain(apart).collect();
+        let mut placed = self.place(&stays, &without);
+        if placed.unplaced_count > 0 && without.len() > avoid.len() {
             placed = self.place(&stays, &avoid);
         }
         let chosen = self.names(&placed);
-        let mut new: Vec<ClusterName> = chosen.iter().filter(|name| !stays.contains(name)).cloned().collect();
-        let can_take = new.len().min(wants.len());
-        let takers: Vec<ClusterName> = new.drain(..can_take).collect();
+        let new: Vec<ClusterName> = chosen.iter().filter(|name| !stays.contains(name)).cloned().collect();
+        let (wants, takers) = self.pair(wants, new);
+        let can_take = takers.len();
         let stuck = wants.len() - can_take;
         if stuck > 0 {
             let left: Vec<ClusterName> = wants[can_take..].iter().map(|(from, _)| from.clone()).collect();
@@ -220,8 +224,10 @@ impl Work<'_> {
         }
         self.active = self.names(&placed).into_iter().filter(|name| !takers.contains(name)).collect();
         self.active.extend(leaving);
-        for name in &self.active {
-            self.state.parked.remove(name);
+        let again: Vec<ClusterName> =
+            self.active.iter().filter(|name| self.state.parked.contains_key(*name)).cloned().collect();
+        for name in again {
+            self.unpark(&name);
         }
         self.active.extend(wants[..can_take].iter().map(|(from, _)| from.clone()));
         for ((from, against), to) in wants[..can_take].iter().zip(&takers) {
@@ -233,6 +239,30 @@ impl Work<'_> {
         self.problems.extend(placed.problems);
     }
 
+    /// Who takes what: each home from its own stand-in, the others in the order of their names. What is taken comes
+    /// first.
+    fn pair(
+        &self,
+        mut wants: Vec<(ClusterName, Against)>,
+        mut new: Vec<ClusterName>,
+    ) -> (Vec<(ClusterName, Against)>, Vec<ClusterName>) {
+        let mut takers = Vec::new();
+        let can_take = new.len().min(wants.len());
+        for place in 0..can_take {
+            let home_of = |from: &ClusterName| {
+                new.iter().position(|name| {
+                    let parked = self.state.parked.get(name).filter(|parked| parked.is_home);
+                    parked.is_some_and(|parked| parked.replaced_by.as_ref() == Some(from))
+                })
+            };
+            let found = (place..wants.len()).find_map(|want| Some((want, home_of(&wants[want].0)?)));
+            let (want, taker) = found.unwrap_or((place, 0));
+            wants.swap(place, want);
+            takers.push(new.remove(taker));
+        }
+        (wants, takers)
+    }
+
     /// The clusters that are to be left now, and why; of those that the hub leaves by itself as many as may.
     fn wants(&mut self, leaving: &[ClusterName]) -> Vec<(ClusterName, Against)> {
         let clusters: Vec<ClusterName> =
@@ -240,7 +270,7 @@ impl Work<'_> {
         let mut wants: Vec<(ClusterName, Against)> = Vec::new();
         let mut turns = self.moves_left();
         for from in clusters {
-            let Some(against) = self.due(&from) else { continue };
+            let Some(against) = self.due(&from).filter(|_| !self.is_arriving(&from)) else { continue };
             let is_second = wants.iter().any(|(_, other)| other.cause == Cause::Degraded);
             if against.cause == Cause::Degraded && is_second || self.was_given_up(&from, against) {
                 continue;

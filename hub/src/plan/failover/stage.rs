@@ -33,6 +33,7 @@ pub(super) struct Spoke {
     pub(super) well_since: Option<u64>,
     /// The generation that its agent has taken in.
     taken: Option<Generation>,
+    taken_at: u64,
     /// What its agent runs now, under which token.
     pub(super) runs: Option<Epoch>,
     /// How long the lease of what it runs lasts, if nothing renews it.
@@ -41,6 +42,14 @@ pub(super) struct Spoke {
     was_healthy: bool,
     /// Its agent takes nothing in, though it is heard.
     pub(super) is_slow: bool,
+}
+
+impl Spoke {
+    /// Nothing runs there any more, and nothing comes back by itself.
+    pub(super) fn unplug(&mut self) {
+        self.runs = None;
+        self.lease_ends = Duration::ZERO;
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -147,7 +156,13 @@ impl Stage {
         if let Some(since) = spoke.silent_since.filter(|since| self.now >= since + LOST_AFTER) {
             return Some(signal(Cause::Lost, since, LOST_AFTER));
         }
-        let degraded = spoke.degraded_since.filter(|_| self.is_told_active(cluster));
+        // Only what its agent says of what it is told now.
+        let told = self.told.get(cluster);
+        let is_current = told
+            .is_some_and(|told| matches!(&told.desired, Desired::Run(run) if run.revision == self.revision));
+        let is_taken = is_current && spoke.taken == told.map(|told| told.generation);
+        let degraded = spoke.degraded_since.filter(|_| is_taken && self.is_told_active(cluster));
+        let degraded = degraded.map(|since| since.max(spoke.taken_at));
         let sick = spoke.sick_since.map(|since| signal(Cause::Sick, since, 60));
         sick.or(degraded.map(|since| signal(Cause::Degraded, since, 60)))
     }
@@ -187,7 +202,10 @@ impl Stage {
         for (cluster, spoke) in &self.spokes {
             let is_lost = spoke.silent_since.is_some_and(|since| self.now >= since + LOST_AFTER);
             let liveness = if is_lost { Liveness::Lost } else { Liveness::Alive };
-            self.fleet.update(cluster, |seen| *seen.liveness = liveness);
+            self.fleet.update(cluster, |seen| {
+                *seen.liveness = liveness;
+                *seen.is_sick = spoke.sick_since.is_some();
+            });
         }
     }
 
@@ -287,7 +305,10 @@ impl Stage {
             let now = Duration::from_secs(self.now);
             if spoke.silent_since.is_none() && !spoke.is_slow && spoke.sick_since.is_none() {
                 let told = self.told.get(cluster);
-                spoke.taken = told.map(|told| told.generation);
+                let taken = told.map(|told| told.generation);
+                if taken != spoke.taken {
+                    (spoke.taken, spoke.taken_at) = (taken, self.now);
+                }
                 match told.map(|told| &told.desired) {
                     Some(Desired::Run(run)) if run.activity.is_active() => {
                         let epoch = run.exclusive.map(|terms| terms.epoch);
@@ -347,11 +368,18 @@ impl Stage {
     }
 
     pub(super) fn wait(&mut self, seconds: u64) {
-        for _ in 0..seconds {
-            self.now += 1;
+        self.pass(seconds);
+        self.settle();
+    }
+
+    /// Time goes by, with agents that renew.
+    pub(super) fn pass(&mut self, mut seconds: u64) {
+        while seconds > 0 {
+            let step = seconds.min(5);
+            self.now += step;
+            seconds -= step;
             self.agents();
         }
-        self.settle();
     }
 
     /// A hub that starts anew: it knows only what is durable.

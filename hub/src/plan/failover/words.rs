@@ -45,8 +45,14 @@ pub(super) fn obstacle(obstacle: Obstacle) -> &'static str {
         Obstacle::Tainted => "has a taint that is not tolerated",
         Obstacle::Cordoned => "is cordoned or being drained",
         Obstacle::Silent => "is not heard",
+        Obstacle::Sick => "is sick",
         Obstacle::Full => "has no room",
     }
+}
+
+/// How a move ended whose new cluster turned out bad before it took over.
+pub(super) fn turned_back(to: &ClusterName, cause: Cause, from: &ClusterName) -> String {
+    format!("{to} {}; it stays in {from}", stands(cause))
 }
 
 /// How a person says that an old copy is dead.

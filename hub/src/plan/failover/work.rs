@@ -190,8 +190,16 @@ impl<'a> Work<'a> {
             && self.asked(cluster).is_none()
     }
 
-    /// Why an application cannot come to a cluster; `None` where it can.
+    /// Why an application is not sent to a cluster; `None` where it may be.
     pub(super) fn refusal(&self, cluster: &ClusterName) -> Option<String> {
+        if self.is_broken_there(cluster) {
+            return Some(format!("this Revision was Degraded in {cluster}"));
+        }
+        self.obstacle(cluster)
+    }
+
+    /// Why a cluster cannot run an application; `None` where it can.
+    pub(super) fn obstacle(&self, cluster: &ClusterName) -> Option<String> {
         let Some(candidate) = self.candidate(cluster) else {
             return Some(format!("there is no cluster {cluster}"));
         };
@@ -207,13 +215,18 @@ impl<'a> Work<'a> {
 
     /// The clusters that no work is sent to: something stands against them.
     pub(super) fn signalled(&self) -> Vec<ClusterName> {
-        let bad = self.inputs.seen.iter().filter(|(_, seen)| seen.signal.is_some());
+        let bad = self
+            .inputs
+            .seen
+            .iter()
+            .filter(|(cluster, seen)| seen.signal.is_some() || self.is_broken_there(cluster));
         bad.map(|(cluster, _)| cluster.clone()).collect()
     }
 
     /// The clusters in which its objects are there already.
     pub(super) fn ready(&self) -> Vec<ClusterName> {
-        self.state.parked.keys().filter(|cluster| self.is_well(cluster)).cloned().collect()
+        let parked = self.state.parked.keys();
+        parked.filter(|cluster| self.matches(cluster) && self.is_well(cluster)).cloned().collect()
     }
 
     fn problem<'b>(&'b self, current: &'b [ClusterName], steer: &Steer<'b>) -> Problem<'b> {
