@@ -151,6 +151,8 @@ async fn a_person_says_that_an_old_copy_is_dead() {
     fleet.until(&["failover", "status", "ledger"], "is not known to be dead yet").await;
     let page = fleet.nave(&["failover", "status", "ledger"]).await.out;
     assert!(page.contains("nave failover confirm-fenced"), "{page}");
+    let listed = fleet.until(&["get", "applications"], "FAILOVER").await;
+    assert!(listed.trim_end().ends_with("moving from eu-1 to us-1: Fencing"), "{listed}");
     let held = fleet.nave(&["delete", "cluster", "eu-1", "--force"]).await;
     assert!(held.code == 1 && held.err.contains("confirm-fenced default/ledger"), "{held:?}");
     let other = fleet.nave(&["failover", "confirm-fenced", "ledger", "--cluster", "us-1", "--yes"]).await;

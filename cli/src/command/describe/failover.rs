@@ -18,7 +18,7 @@ pub(super) fn describe(view: &FailoverView, now: Timestamp, printer: &mut Printe
         facts.push(vec![Cell::new(format!("{name}:")), Cell::toned(value, tone)]);
     }
     facts.print(printer)?;
-    details(view, now, printer)
+    details(view, now, 2, printer)
 }
 
 /// Of one cluster: which exclusive leases it holds, and what leaves it or comes to it. Nothing, where there is nothing.
@@ -42,7 +42,10 @@ pub(super) fn of_cluster(
                 Cell::new(format!("lease, epoch {}", grant.epoch)),
                 Cell::new(phase),
                 Cell::new(age(Some(grant.granted_at), now)),
-                Cell::toned(format!("ends in {lease}"), tone),
+                Cell::toned(
+                    if lease == "over" { "is over".to_owned() } else { format!("ends in {lease}") },
+                    tone,
+                ),
             ]);
         }
         for it in state.moves.iter().filter(|it| it.from == *name || it.to.as_ref() == Some(name)) {

@@ -65,7 +65,7 @@ fn page(view: &FailoverView, now: Timestamp, printer: &mut Printer) -> Outcome<(
         facts.push(vec![Cell::new(format!("{name}:")), Cell::toned(value, tone)]);
     }
     facts.print(printer)?;
-    details(view, now, printer)
+    details(view, now, 0, printer)
 }
 
 /// A name, what stands beside it, and how that is meant.
@@ -127,10 +127,16 @@ fn fenced_text(fenced: Option<&Fenced>, lease: &str) -> String {
     }
 }
 
-/// What moves, what was ordered, what moved last.
-pub(in crate::command) fn details(view: &FailoverView, now: Timestamp, printer: &mut Printer) -> Outcome<()> {
+/// What moves, what was ordered, what moved last; so many spaces to the right.
+pub(in crate::command) fn details(
+    view: &FailoverView,
+    now: Timestamp,
+    indent: usize,
+    printer: &mut Printer,
+) -> Outcome<()> {
     let state = &view.state;
-    let mut table = Table::new(vec!["MOVE", "WAY", "CAUSE", "PHASE", "SINCE", "REASON"]);
+    let columns = vec!["MOVE", "WAY", "CAUSE", "PHASE", "SINCE", "REASON"];
+    let mut table = Table::new(columns).indented(indent);
     let (moves, last) = (state.moves.iter(), state.history.first());
     for it in moves.chain(last) {
         let since = it.times.ended_at.or(it.times.decided_at).or(it.times.detected_at);
@@ -159,7 +165,7 @@ pub(in crate::command) fn details(view: &FailoverView, now: Timestamp, printer: 
             OrderKind::ConfirmFenced { cluster, .. } => format!("that what ran in {cluster} is dead"),
         };
         let at = ago(Some(order.at), now);
-        printer.line(&format!("waits: {} ordered {text}, {at}", order.by))?;
+        printer.line(&format!("{:indent$}waits: {} ordered {text}, {at}", "", order.by))?;
     }
     Ok(())
 }

@@ -55,7 +55,9 @@ impl Row for Application {
         ]);
         let failover = Cell::toned(status.failover.as_str(), Tone::Busy);
         if shape.with_failover && !shape.wide {
-            cells.push(failover.clone());
+            // What it waits for is a sentence: `nave failover status` has it.
+            let short: Vec<&str> = status.failover.splitn(3, ": ").take(2).collect();
+            cells.push(Cell::toned(short.join(": "), Tone::Busy));
         }
         if shape.wide {
             cells.extend([
