@@ -8,6 +8,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nave_common::assignment::{Assignment, Desired, Generation};
 use nave_common::digest::Digest;
@@ -23,6 +24,11 @@ pub struct Cache {
     bundles: PathBuf,
     generation: PathBuf,
 }
+
+/// How long an agent that starts waits for one in the same folder that is just being stopped.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often it looks.
+const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a cache could not do.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +130,14 @@ impl Cache {
         std::fs::read(self.bundle_path(digest)).is_ok_and(|found| found == bytes)
     }
 
+    /// Removes a bundle.
+    ///
+    /// # Errors
+    /// Where it is there and cannot be removed.
+    pub fn remove_bundle(&self, digest: &Digest) -> Result<(), Error> {
+        remove(&self.bundle_path(digest))
+    }
+
     /// Removes every bundle that none of `assignments` names.
     ///
     /// # Errors
@@ -157,13 +171,20 @@ impl Cache {
 fn lock(path: &Path) -> Result<File, Error> {
     let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
     let file = open.map_err(|error| failed("lock", path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let held = io::Error::other("another agent uses this folder; stop that one first");
-            Err(failed("lock", path, held))
+    let deadline = std::time::Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // One that is just being stopped lets go of it in a moment.
+            Err(TryLockError::WouldBlock) if std::time::Instant::now() < deadline => {
+                std::thread::sleep(LOCK_INTERVAL);
+            }
+            Err(TryLockError::WouldBlock) => {
+                let held = io::Error::other("another agent uses this folder; stop that one first");
+                return Err(failed("lock", path, held));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed("lock", path, error)),
         }
-        Err(TryLockError::Error(error)) => Err(failed("lock", path, error)),
     }
 }
 

@@ -13,7 +13,7 @@ use nave_common::runtime::backoff::Reconnect;
 use nave_common::status::ClusterObservation;
 use nave_common::time::Timestamp;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +24,11 @@ use crate::health::conditions;
 use crate::reports::Reports;
 
 /// How often the API server is asked for its version.
-const PROBE_INTERVAL: Duration = Duration::from_secs(15);
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often while it does not answer.
 const PROBE_INTERVAL_IN_TROUBLE: Duration = Duration::from_secs(2);
-/// How long an answer may take.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take. With the interval it says how soon work may leave a cluster whose API server hangs.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Changes of nodes are told together, at most this often.
 const SETTLE: Duration = Duration::from_millis(250);
 /// A node with its list of images is large.
@@ -52,15 +52,18 @@ struct Nodes {
 /// Observes until it is told to stop.
 pub async fn observe(api: Api, reports: Reports, shutdown: CancellationToken) {
     let (sender, nodes) = watch::channel(Nodes::default());
+    let doubt = Notify::new();
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = probe(&api, &reports, nodes) => {}
-        () = follow_nodes(&api, &sender) => {}
+        () = probe(&api, &reports, nodes, &doubt) => {}
+        () = follow_nodes(&api, &sender, &doubt) => {}
     }
 }
 
 /// Asks for the version over and over, and tells what is known whenever it changes.
-async fn probe(api: &Api, reports: &Reports, mut nodes: watch::Receiver<Nodes>) {
+///
+/// Whoever doubts that the API server answers has it asked at once.
+async fn probe(api: &Api, reports: &Reports, mut nodes: watch::Receiver<Nodes>, doubt: &Notify) {
     let mut observation = ClusterObservation {
         agent_version: env!("CARGO_PKG_VERSION").into(),
         ..ClusterObservation::default()
@@ -90,6 +93,7 @@ async fn probe(api: &Api, reports: &Reports, mut nodes: watch::Receiver<Nodes>) 
         reports.observe(observation.clone());
         tokio::select! {
             () = tokio::time::sleep_until(next_probe_at) => {}
+            () = doubt.notified() => next_probe_at = next_probe_at.min(Instant::now()),
             changed = nodes.changed() => {
                 if changed.is_err() {
                     return;
@@ -109,7 +113,7 @@ async fn version(api: &Api) -> Result<String, String> {
 }
 
 /// Lists and watches nodes without end.
-async fn follow_nodes(api: &Api, known: &watch::Sender<Nodes>) {
+async fn follow_nodes(api: &Api, known: &watch::Sender<Nodes>, doubt: &Notify) {
     let resource = Resource::core("Node", "nodes", false);
     let mut nodes = HashMap::new();
     let mut version = String::new();
@@ -126,6 +130,8 @@ async fn follow_nodes(api: &Api, known: &watch::Sender<Nodes>) {
             Err(error) => {
                 if error.code() == 410 {
                     version.clear();
+                } else if error.is_unreachable() {
+                    doubt.notify_one();
                 }
                 tracing::debug!(error = error.describe(), "cannot follow nodes for now");
                 tokio::time::sleep(error.retry_after().unwrap_or_default().max(pauses.next())).await;

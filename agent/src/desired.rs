@@ -4,7 +4,7 @@
 //! [`WorkSet`]. It never forgets an application that the hub did not say to forget.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use nave_common::assignment::{Assignment, Desired, Generation};
 use nave_common::bundle::Bundle;
@@ -21,6 +21,9 @@ use crate::work::{Work, WorkSet};
 pub struct DesiredState {
     cache: Cache,
     inner: Arc<Mutex<Inner>>,
+    /// Held to share it from before a bundle is written until its assignment is held, and alone to collect: what was just
+    /// written would look as if nobody wanted it.
+    bundles: Arc<RwLock<()>>,
     work: watch::Sender<WorkSet>,
 }
 
@@ -72,6 +75,7 @@ impl DesiredState {
                 "a file of the cache is damaged and was skipped; the hub will send it again"
             );
         }
+        let assignment_count = contents.assignments.len();
         let mut assignments = BTreeMap::new();
         let mut work = BTreeMap::new();
         for assignment in contents.assignments {
@@ -90,8 +94,25 @@ impl DesiredState {
                 }
             }
         }
+        let has_all = contents.damaged.is_empty() && assignments.len() == assignment_count;
         let inner = Inner { assignments, generation: contents.generation };
-        Ok(Self { cache, inner: Arc::new(Mutex::new(inner)), work: watch::Sender::new(Arc::new(work)) })
+        let desired = Self {
+            cache,
+            inner: Arc::new(Mutex::new(inner)),
+            bundles: Arc::default(),
+            work: watch::Sender::new(Arc::new(work)),
+        };
+        if has_all {
+            desired.collect()?;
+        }
+        Ok(desired)
+    }
+
+    /// Removes bundles that nothing wants any more.
+    fn collect(&self) -> Result<(), Error> {
+        let _alone = self.bundles.write().unwrap_or_else(PoisonError::into_inner);
+        let held = self.assignments();
+        Ok(self.cache.collect(&held)?)
     }
 
     /// What reconcile follows.
@@ -133,14 +154,17 @@ impl DesiredState {
     /// # Errors
     /// Where it cannot be rendered as the hub did, or not kept; then everything stays as it was.
     pub fn take(&self, assignment: Assignment, bundle: Option<&[u8]>) -> Result<(), Error> {
+        let shared = self.bundles.read().unwrap_or_else(PoisonError::into_inner);
         let rendering = self.prepare_and_keep(&assignment, bundle)?;
         self.cache.put(&assignment)?;
         let key = assignment.application.clone();
-        {
+        let before = {
             let mut inner = self.lock();
             inner.generation = inner.generation.max(assignment.generation);
-            inner.assignments.insert(key.clone(), assignment.clone());
-        }
+            inner.assignments.insert(key.clone(), assignment.clone())
+        };
+        drop(shared);
+        self.let_go(before.as_ref());
         let work = Arc::new(Work { assignment, rendering });
         self.work.send_modify(|set| {
             Arc::make_mut(set).insert(key, work);
@@ -173,6 +197,22 @@ impl DesiredState {
         })
     }
 
+    /// Removes the bundle of an assignment that was replaced, if nothing else wants it.
+    fn let_go(&self, before: Option<&Assignment>) {
+        let bundle = |assignment: &Assignment| match &assignment.desired {
+            Desired::Run(run) => Some(run.bundle),
+            Desired::Remove => None,
+        };
+        let Some(old) = before.and_then(bundle) else { return };
+        let _alone = self.bundles.write().unwrap_or_else(PoisonError::into_inner);
+        if self.lock().assignments.values().any(|held| bundle(held) == Some(old)) {
+            return;
+        }
+        if let Err(error) = self.cache.remove_bundle(&old) {
+            tracing::warn!(%error, "a bundle that nothing wants any more stays");
+        }
+    }
+
     /// Forgets applications whose removal the hub knows to be complete. Anything but a held removal stays.
     ///
     /// # Errors
@@ -190,8 +230,7 @@ impl DesiredState {
         }
         if !gone.is_empty() {
             self.work.send_modify(|set| Arc::make_mut(set).retain(|key, _| !gone.contains(key)));
-            let held = self.assignments();
-            self.cache.collect(&held)?;
+            self.collect()?;
         }
         Ok(gone)
     }
@@ -231,4 +270,74 @@ fn prepare(
         return Err(Error::Differs { ours: rendering.digest.short(), theirs: run.rendering.short() });
     }
     Ok(Some(Arc::new(rendering)))
+}
+
+#[cfg(test)]
+mod tests {
+    use nave_common::application::Adopt;
+    use nave_common::assignment::{Activity, Run, SyncPolicy};
+    use nave_common::digest::Digest;
+    use nave_common::overrides::Override;
+    use serde_json::json;
+
+    use super::*;
+
+    fn revision(application: &str, counter: u64) -> (Assignment, Vec<u8>) {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"},
+            "data": {"revision": counter.to_string()}});
+        let bundle = Bundle::new(vec![Manifest::new(object).unwrap()]).unwrap();
+        let bytes = bundle.encode();
+        let override_ = Override::default();
+        let rendering = render::render(&bundle, render::Inputs::plain(&override_)).unwrap().digest;
+        let sync = SyncPolicy {
+            prune: true,
+            adopt: Adopt::default(),
+            prune_adopted: false,
+            ignore_fields: Vec::new(),
+            suspended: false,
+        };
+        let run = Run {
+            revision: counter,
+            bundle: Digest::of(&bytes),
+            override_,
+            rendering,
+            namespace: None,
+            create_namespace: false,
+            sync,
+            activity: Activity::Active,
+            park: Vec::new(),
+            exclusive: None,
+        };
+        let assignment = Assignment {
+            application: application.parse().unwrap(),
+            cluster: "eu-1".parse().unwrap(),
+            generation: Generation { term: 1, counter },
+            change_id: String::new(),
+            desired: Desired::Run(Box::new(run)),
+        };
+        (assignment, bytes)
+    }
+
+    /// An agent's disk grew with every revision.
+    #[test]
+    fn a_bundle_that_nothing_wants_any_more_is_removed_and_one_that_another_wants_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let bundles = || std::fs::read_dir(folder.path().join("bundles")).unwrap().count();
+        let desired = DesiredState::open(folder.path()).unwrap();
+        for (application, counter, left) in
+            [("shop", 1, 1), ("cart", 1, 1), ("shop", 2, 2), ("cart", 2, 1), ("shop", 3, 2)]
+        {
+            let (assignment, bytes) = revision(application, counter);
+            desired.take(assignment, Some(&bytes)).unwrap();
+            assert_eq!(bundles(), left, "{application} {counter}");
+        }
+        std::fs::write(folder.path().join("bundles").join(Digest::of(b"old").hex()), "old").unwrap();
+        drop(desired);
+        let desired = DesiredState::open(folder.path()).unwrap();
+        assert_eq!(
+            (bundles(), desired.assignments().len()),
+            (2, 2),
+            "what is left over is collected at start"
+        );
+    }
 }

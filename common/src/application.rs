@@ -82,10 +82,10 @@ pub struct Sync {
     /// Fields that Nave leaves to others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignore_fields: Vec<IgnoreFields>,
-    /// No writes anywhere while set (`nave suspend`).
+    /// No writes anywhere while set (`nave suspend`), but one: Exclusive work that may not run is stopped all the same.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
-    /// No writes in these clusters (`nave suspend --cluster`).
+    /// No writes in these clusters (`nave suspend --cluster`), with the same exception.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub suspended_clusters: Vec<ClusterName>,
 }

@@ -133,7 +133,7 @@ pub struct SyncPolicy {
     /// As in [`crate::application::Sync::ignore_fields`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignore_fields: Vec<IgnoreFields>,
-    /// No writes in this cluster.
+    /// No writes in this cluster, but one: Exclusive work that may not run is stopped all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
 }

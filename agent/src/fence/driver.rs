@@ -169,6 +169,7 @@ impl Driver {
             } else {
                 tracker.doubtful_nodes(&exclusive.label)
             },
+            unseen: exclusive.unseen.as_ref(),
             is_checked: checked.is_some_and(|checked| checked.verdict == Verdict::Quiet),
             check: checked.map_or("", |checked| checked.verdict.why()),
         };

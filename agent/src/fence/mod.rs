@@ -23,8 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nave_common::assignment::{Activity, Desired, ExclusiveTerms, Generation};
 use nave_common::failover::Epoch;
+use nave_common::manifest::ObjectKey;
 use nave_common::name::ApplicationKey;
-use nave_common::render::{self, activity::pod_label};
+use nave_common::render;
+use nave_common::render::activity::{self, pod_label};
 use nave_common::time::BootTime;
 use tokio::sync::{Notify, watch};
 
@@ -85,6 +87,8 @@ pub(crate) struct Exclusive {
     pub(crate) label: String,
     /// What is handed on while it may not run.
     pub(crate) parked: Arc<Work>,
+    /// The first object whose pods cannot be found.
+    pub(crate) unseen: Option<ObjectKey>,
     /// How stopping it stands; `None` while it may run.
     pub(crate) stop: Option<Stop>,
 }
@@ -320,8 +324,9 @@ fn exclusive(work: &Arc<Work>, before: Option<&Entry>) -> Result<Option<Exclusiv
     let Some(terms) = run.exclusive else { return Ok(None) };
     let stop = before.and_then(|entry| entry.exclusive.as_ref()).and_then(|it| it.stop.clone());
     let label = pod_label(&work.assignment.application);
+    let unseen = activity::unseen(&rendering.manifests, &run.park).cloned();
     if !run.activity.is_active() {
-        return Ok(Some(Exclusive { terms, label, parked: Arc::clone(work), stop }));
+        return Ok(Some(Exclusive { terms, label, parked: Arc::clone(work), unseen, stop }));
     }
     let rendering = render::park(rendering, &run.park)?;
     let mut assignment = work.assignment.clone();
@@ -330,7 +335,7 @@ fn exclusive(work: &Arc<Work>, before: Option<&Entry>) -> Result<Option<Exclusiv
     parked.rendering = rendering.digest;
     assignment.desired = Desired::Run(Box::new(parked));
     let parked = Arc::new(Work { assignment, rendering: Some(Arc::new(rendering)) });
-    Ok(Some(Exclusive { terms, label, parked, stop }))
+    Ok(Some(Exclusive { terms, label, parked, unseen, stop }))
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ pub struct Seen<'a> {
     pub known: &'a Known,
     /// Nodes on which pods of it may run that nobody knows of.
     pub doubtful_nodes: Vec<&'a str>,
+    /// The first object whose pods cannot be found.
+    pub unseen: Option<&'a ObjectKey>,
     /// Whether the API server was asked, after all of the above, and knows of nothing that runs or will.
     pub is_checked: bool,
     /// What that answered, where it was in the way.
@@ -106,6 +108,11 @@ fn obstacle(seen: &Seen<'_>) -> Obstacle {
     if !seen.is_parked {
         return Obstacle::Passing("its workloads are being stopped".to_owned());
     }
+    if let Some(key) = seen.unseen {
+        return Obstacle::Unknown(format!(
+            "the workloads are stopped, but the pods of {key} cannot be told from others; look whether they have ended"
+        ));
+    }
     match (seen.is_checked, seen.check) {
         (true, _) => Obstacle::None,
         (false, "") => Obstacle::Passing("its workloads are being stopped".to_owned()),
@@ -156,6 +163,7 @@ mod tests {
             is_following: true,
             known,
             doubtful_nodes: Vec::new(),
+            unseen: None,
             is_checked: true,
             check: "",
         }
@@ -213,6 +221,14 @@ mod tests {
         let nothing = Known::default();
         let doubtful = Seen { doubtful_nodes: vec!["b"], ..seen(&nothing) };
         assert_eq!(assess(&mut stop, &doubtful, 2), FenceState::Unconfirmed);
+        let key = ObjectKey {
+            group: "example.com".into(),
+            kind: "Database".into(),
+            namespace: None,
+            name: "books".into(),
+        };
+        let unseen = Seen { unseen: Some(&key), ..seen(&nothing) };
+        assert_eq!(assess(&mut stop.clone(), &unseen, 2), FenceState::Unconfirmed);
         assert!(stop.reason.ends_with(": b"), "{}", stop.reason);
     }
 }

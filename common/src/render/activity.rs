@@ -14,7 +14,7 @@ use super::{Draft, Error, ExclusiveMark};
 use crate::assignment::Activity;
 use crate::digest::Digest;
 use crate::failover::ParkRule;
-use crate::manifest::{Manifest, ObjectKey, pod_spec_mut};
+use crate::manifest::{Manifest, ObjectKey};
 use crate::name::ApplicationKey;
 
 /// The label of every pod of Exclusive work; its value is [`pod_label`].
@@ -87,13 +87,27 @@ pub fn is_stopped(key: &ObjectKey, rules: &[ParkRule]) -> bool {
     stopped_by(key).is_some() || (key.group.is_empty() && key.kind == "Pod")
 }
 
+/// The first object that parking stops and whose pods carry no mark, because nobody knows where its template stands: that
+/// they have ended cannot be seen.
+#[must_use]
+pub fn unseen<'a>(manifests: &'a [Manifest], rules: &[ParkRule]) -> Option<&'a ObjectKey> {
+    let is_unseen = |manifest: &&Manifest| {
+        let key = manifest.key();
+        is_stopped(key, rules)
+            && key.group != "keda.sh"
+            && template_path(key).iter().try_fold(manifest.object(), |at, field| at.get(field)).is_none()
+    };
+    manifests.iter().find(is_unseen).map(Manifest::key)
+}
+
 /// Marks the pods of Exclusive work.
 pub(super) fn mark(drafts: &mut [Draft], mark: Option<ExclusiveMark<'_>>) -> Result<(), Error> {
     let Some(mark) = mark else { return Ok(()) };
     let (label, epoch) = (pod_label(mark.application), mark.epoch.to_string());
     for draft in drafts {
         let key = draft.key().clone();
-        if draft.manifest().pod_spec().is_none() {
+        let template = template_path(&key).iter().try_fold(draft.object(), |at, field| at.get(field));
+        if template.is_none_or(|template| template["spec"]["containers"].is_null()) {
             continue;
         }
         let marked = mark_pods(&key, draft.object_mut(), &label, &epoch);
@@ -106,39 +120,48 @@ pub(super) fn mark(drafts: &mut [Draft], mark: Option<ExclusiveMark<'_>>) -> Res
 
 /// The field in whose way something else stands is the error.
 fn mark_pods(key: &ObjectKey, object: &mut Value, label: &str, epoch: &str) -> Result<(), &'static str> {
-    let Some(template) = pod_template_mut(key, object) else { return Ok(()) };
+    let template = template_path(key).iter().try_fold(object, |at, field| at.get_mut(field));
+    let Some(template) = template else { return Ok(()) };
     let metadata = child(template, "metadata").ok_or("template.metadata")?;
     for (field, name, value) in [("labels", EXCLUSIVE_LABEL, label), ("annotations", EPOCH_ANNOTATION, epoch)]
     {
         let map = child_of(metadata, field).ok_or("template.metadata")?;
         map.insert(name.to_owned(), Value::from(value));
     }
-    let Some(spec) = pod_spec_mut(key, object) else { return Ok(()) };
+    let variable = if key.group == "batch" && key.kind == "Job" {
+        // Of a Job that has not begun the annotations may still change, and its variables may not.
+        let path = format!("metadata.annotations['{EPOCH_ANNOTATION}']");
+        json!({"name": EPOCH_VARIABLE, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}})
+    } else {
+        json!({"name": EPOCH_VARIABLE, "value": epoch})
+    };
     for containers in ["initContainers", "containers"] {
-        let Some(Value::Array(containers)) = spec.get_mut(containers) else { continue };
+        let containers = template.get_mut("spec").and_then(|spec| spec.get_mut(containers));
+        let Some(Value::Array(containers)) = containers else { continue };
         for container in containers {
-            set_variable(container, epoch)?;
+            set_variable(container, &variable)?;
         }
     }
     Ok(())
 }
 
-fn set_variable(container: &mut Value, epoch: &str) -> Result<(), &'static str> {
+fn set_variable(container: &mut Value, variable: &Value) -> Result<(), &'static str> {
     let Value::Object(container) = container else { return Err("containers") };
     let env = container.entry("env").or_insert_with(|| Value::Array(Vec::new()));
     let Value::Array(env) = env else { return Err("containers.env") };
     env.retain(|variable| variable.get("name").and_then(Value::as_str) != Some(EPOCH_VARIABLE));
-    env.push(json!({"name": EPOCH_VARIABLE, "value": epoch}));
+    env.push(variable.clone());
     Ok(())
 }
 
-/// The object in which the pod's spec stands: its metadata is the pods'.
-fn pod_template_mut<'a>(key: &ObjectKey, object: &'a mut Value) -> Option<&'a mut Value> {
+/// Where the template of an object's pods stands, if it has one: its metadata is the pods'.
+fn template_path(key: &ObjectKey) -> &'static [&'static str] {
     match (key.group.as_str(), key.kind.as_str()) {
-        ("", "Pod") => Some(object),
-        ("", "PodTemplate") => object.get_mut("template"),
-        ("batch", "CronJob") => object.pointer_mut("/spec/jobTemplate/spec/template"),
-        _ => object.pointer_mut("/spec/template"),
+        ("", "Pod") => &[],
+        ("", "PodTemplate") => &["template"],
+        ("batch", "CronJob") => &["spec", "jobTemplate", "spec", "template"],
+        ("keda.sh", "ScaledJob") => &["spec", "jobTargetRef", "template"],
+        _ => &["spec", "template"],
     }
 }
 
@@ -198,3 +221,6 @@ fn child_of<'a>(map: &'a mut Map<String, Value>, field: &str) -> Option<&'a mut 
     }
     slot.as_object_mut()
 }
+
+#[cfg(test)]
+mod tests;
