@@ -56,7 +56,12 @@ impl Stop {
 
     /// Takes what is seen. True where that is news.
     pub fn assess(&mut self, seen: &Seen<'_>, timeout: Duration, now: BootTime, wall_now: Timestamp) -> bool {
-        let (state, reason) = match obstacle(seen) {
+        let obstacle = obstacle(seen);
+        if self.state == FenceState::Confirmed && matches!(obstacle, Obstacle::Passing(_)) {
+            // Somebody started it again: stopping that has its own time.
+            self.since = now;
+        }
+        let (state, reason) = match obstacle {
             Obstacle::None => (FenceState::Confirmed, String::new()),
             Obstacle::Unknown(why) => (FenceState::Unconfirmed, why),
             Obstacle::Passing(why) if now.since(self.since) < timeout => (FenceState::Stopping, why),
@@ -200,6 +205,13 @@ mod tests {
         }
         assert_eq!(assess(&mut stop, &seen(&nothing), 2), FenceState::Confirmed);
         assert_eq!(assess(&mut stop, &seen(&nothing), 200), FenceState::Confirmed);
+        let parking = Seen { is_parked: false, ..seen(&nothing) };
+        assert_eq!(
+            assess(&mut stop, &parking, 300),
+            FenceState::Stopping,
+            "started by somebody, and stopped anew"
+        );
+        assert_eq!(assess(&mut stop, &parking, 361), FenceState::Unconfirmed);
     }
 
     #[test]
