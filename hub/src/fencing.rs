@@ -21,7 +21,7 @@ use nave_common::runtime::backoff::Reconnect;
 use nave_common::runtime::tls;
 use nave_common::status::Liveness;
 use nave_common::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
@@ -51,11 +51,17 @@ const CALLED_BY: &str = "the fencing webhook";
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Question {
+    /// As `PROJECT/NAME`.
+    #[serde(serialize_with = "as_text")]
     application: ApplicationKey,
     cluster: ClusterName,
     /// Everything up to this token has to be dead.
     epoch: Epoch,
     requested_at: String,
+}
+
+fn as_text<S: Serializer>(key: &ApplicationKey, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(key)
 }
 
 /// What is answered.

@@ -53,10 +53,13 @@ pub(super) fn of_moves(
 ) -> Result<Vec<Write>, records::Error> {
     let is_exclusive = job.application.value.spec.failover.mode == FailoverMode::Exclusive;
     let mut writes = Vec::new();
-    for Step { severity, reason, message } in steps {
+    // Steps of one moment stay in their order.
+    let nonce = rand::random::<u64>() & !0xff;
+    for (place, Step { severity, reason, message }) in steps.into_iter().enumerate() {
         tracing::info!(application = %job.key, reason, message, change_id = %job.change_id, "failover");
         if job.is_own || is_exclusive || news.allows() {
-            writes.push(write(Event {
+            let id = EventId { at: now, nonce: nonce | place.min(0xff) as u64 };
+            let event = Event {
                 at: now,
                 severity,
                 reason: reason.to_owned(),
@@ -64,7 +67,8 @@ pub(super) fn of_moves(
                 application: Some(job.key.clone()),
                 cluster: None,
                 change_id: job.change_id.to_string(),
-            })?);
+            };
+            writes.push(Record::Event(id, Box::new(event)).write()?);
         }
     }
     Ok(writes)

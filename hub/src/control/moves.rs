@@ -1,7 +1,7 @@
 //! What became of an application's moves, told to people and counted: one event for each step.
 
 use nave_common::event::Severity;
-use nave_common::failover::state::{FailoverState, Fenced, Grant, Move, MovePhase};
+use nave_common::failover::state::{FailoverState, Fenced, Grant, Move, MovePhase, OrderKind};
 use nave_common::time::{HumanDuration, Timestamp};
 
 use crate::metrics::FailoverMetrics;
@@ -20,9 +20,7 @@ pub(super) fn steps(before: &FailoverState, after: &FailoverState) -> Vec<Step> 
     for (old, new) in changed(before, after) {
         steps.extend(of(old, new));
     }
-    if let Some(step) = granted(before, after) {
-        steps.push(step);
-    }
+    steps.extend(granted(before, after));
     steps
 }
 
@@ -132,24 +130,31 @@ fn after(it: &Move, at: Option<Timestamp>) -> String {
     }
 }
 
-fn granted(before: &FailoverState, after: &FailoverState) -> Option<Step> {
-    let grant = after.grant.as_ref()?;
+fn granted(before: &FailoverState, after: &FailoverState) -> Vec<Step> {
+    let Some(grant) = &after.grant else { return Vec::new() };
     let old = before.grant.as_ref();
-    if old.is_none_or(|old| old.epoch != grant.epoch) {
-        let message = format!("{} may run it, with epoch {}", grant.cluster, grant.epoch);
-        return Some(Step { severity: Severity::Normal, reason: "LeaseGranted", message });
-    }
+    let is_new = old.is_none_or(|old| old.epoch != grant.epoch);
+    let mut steps = Vec::new();
+    let mut tell = |reason, message| steps.push(Step { severity: Severity::Normal, reason, message });
     let fenced = |grant: &Grant| grant.release.as_ref().and_then(|release| release.fenced.clone());
-    let how = fenced(grant).filter(|_| old.and_then(fenced).is_none())?;
-    let how = match how {
-        Fenced::Confirmed => "its agent saw everything end".to_owned(),
-        Fenced::Storage => "its storage refuses the old epoch from now on".to_owned(),
-        Fenced::Person(who) => format!("{who} said so"),
-        Fenced::Webhook => "the fencing webhook said so".to_owned(),
-        Fenced::Assumed => "assumeFencedAfter is over".to_owned(),
+    // What is known to be dead and granted anew in one step is told of whoever said so.
+    let said = before.orders.iter().find(|it| matches!(it.what, OrderKind::ConfirmFenced { .. }));
+    let by_order = said.filter(|_| is_new && old.is_some_and(|old| fenced(old).is_none()));
+    let how = match fenced(grant).filter(|_| !is_new && old.and_then(fenced).is_none()) {
+        Some(Fenced::Confirmed) => Some("its agent saw everything end".to_owned()),
+        Some(Fenced::Storage) => Some("its storage refuses the old epoch from now on".to_owned()),
+        Some(Fenced::Person(who)) => Some(format!("{who} said so")),
+        Some(Fenced::Webhook) => Some("the fencing webhook said so".to_owned()),
+        Some(Fenced::Assumed) => Some("assumeFencedAfter is over".to_owned()),
+        None => by_order.map(|order| format!("{} said so", order.by)),
     };
-    let message = format!("epoch {} in {} counts as dead: {how}", grant.epoch, grant.cluster);
-    Some(Step { severity: Severity::Normal, reason: "LeaseReleased", message })
+    if let (Some(how), Some(old)) = (how, old) {
+        tell("LeaseReleased", format!("epoch {} in {} counts as dead: {how}", old.epoch, old.cluster));
+    }
+    if is_new {
+        tell("LeaseGranted", format!("{} may run it, with epoch {}", grant.cluster, grant.epoch));
+    }
+    steps
 }
 
 #[cfg(test)]

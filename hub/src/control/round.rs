@@ -41,7 +41,7 @@ impl Control {
         let taken = self.dirty.take(MAX_APPLICATIONS);
         let keys: Vec<ApplicationKey> = taken.iter().map(|(key, _)| key.clone()).collect();
         let now = self.world.now();
-        let (snapshot, hold_until) = self.snapshot(taken, now);
+        let (snapshot, hold_until) = self.snapshot(&taken, now);
         let rules = Rules {
             grants: self.grants.clone(),
             verdict: self.doubts.verdict().clone(),
@@ -64,7 +64,7 @@ impl Control {
 
     /// The world, and what keeps the hub from moving anything, as of the same moment: a fleet that fell silent is never
     /// planned by doubts that do not know of it.
-    fn snapshot(&mut self, taken: Vec<(ApplicationKey, Cause)>, now: Now) -> (Snapshot, Option<Timestamp>) {
+    fn snapshot(&mut self, taken: &[(ApplicationKey, Cause)], now: Now) -> (Snapshot, Option<Timestamp>) {
         loop {
             let late_at = self.vigil.look(self.world.now().boot);
             let looking = Looking { options: self.world.options(), now };

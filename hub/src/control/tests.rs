@@ -1,5 +1,7 @@
 //! The whole way from a written application to assignments, against a store in memory.
 
+mod failover;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +23,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{BundleError, BundleSource, Control, Shared};
-use crate::clock::TokioClock;
+use crate::clock::{Clock, TokioClock};
 use crate::records::{ApplicationRecord, ClusterRecord, Record};
 use crate::store::memory::MemoryStore;
 use crate::store::{Sequence, Store, Transaction, Write};
@@ -53,12 +55,42 @@ impl BundleSource for Bundles {
     }
 }
 
+/// A clock that runs with tokio's, and can be put ahead of it, as after a pause of the whole process.
+#[derive(Debug)]
+struct SkippingClock {
+    running: TokioClock,
+    skipped: Mutex<Duration>,
+}
+
+impl SkippingClock {
+    fn new() -> Self {
+        let running = TokioClock::new("2026-11-01T10:00:00Z".parse().unwrap());
+        Self { running, skipped: Mutex::default() }
+    }
+
+    fn skip(&self, time: Duration) {
+        *self.skipped.lock().unwrap() += time;
+    }
+}
+
+impl Clock for SkippingClock {
+    fn now(&self) -> Timestamp {
+        self.running.now().plus(*self.skipped.lock().unwrap())
+    }
+
+    fn boot(&self) -> Duration {
+        self.running.boot() + *self.skipped.lock().unwrap()
+    }
+}
+
 /// A hub without edges: store, world, control.
 struct Scene {
     store: Arc<dyn Store>,
     world: World,
     bundles: Arc<Bundles>,
     links: Vec<Link>,
+    clock: Arc<SkippingClock>,
+    shared: Shared,
     _shutdown: DropGuard,
 }
 
@@ -72,24 +104,26 @@ fn config_map(value: &str) -> Value {
 
 impl Scene {
     async fn new() -> Self {
-        Self::start(Arc::new(MemoryStore::default()), Arc::new(Bundles::default())).await
+        let clock = Arc::new(SkippingClock::new());
+        Self::start(Arc::new(MemoryStore::default()), Arc::new(Bundles::default()), clock).await
     }
 
-    async fn start(store: Arc<dyn Store>, bundles: Arc<Bundles>) -> Self {
-        let clock = Arc::new(TokioClock::new("2026-11-01T10:00:00Z".parse().unwrap()));
-        let world = World::load(store.clone(), clock, Options::default()).await.unwrap();
+    async fn start(store: Arc<dyn Store>, bundles: Arc<Bundles>, clock: Arc<SkippingClock>) -> Self {
+        let world = World::load(store.clone(), clock.clone(), Options::default()).await.unwrap();
         let shutdown = CancellationToken::new();
         let (fed, until) = (world.clone(), shutdown.clone());
         tokio::spawn(async move { fed.follow(until).await.unwrap() });
-        let control = Control::new(world.clone(), bundles.clone(), Shared::new(&world));
+        let shared = Shared::new(&world);
+        let control = Control::new(world.clone(), bundles.clone(), shared.clone());
         tokio::spawn(control.run(shutdown.clone()));
-        Self { store, world, bundles, links: Vec::new(), _shutdown: shutdown.drop_guard() }
+        let links = Vec::new();
+        Self { store, world, bundles, links, clock, shared, _shutdown: shutdown.drop_guard() }
     }
 
     async fn restarted(self) -> Self {
-        let (store, bundles) = (self.store.clone(), self.bundles.clone());
+        let (store, bundles, clock) = (self.store.clone(), self.bundles.clone(), self.clock.clone());
         drop(self);
-        Self::start(store, bundles).await
+        Self::start(store, bundles, clock).await
     }
 
     async fn write(&self, records: impl IntoIterator<Item = Record>) -> Sequence {
@@ -100,8 +134,9 @@ impl Scene {
     }
 
     async fn put_cluster(&self, name: &str, labels: Value) {
-        let cluster: Cluster =
+        let mut cluster: Cluster =
             serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
+        cluster.metadata.created_at = Some(self.clock.now());
         self.write([Record::Cluster(Box::new(ClusterRecord {
             cluster,
             change_id: format!("label-{name}"),

@@ -379,10 +379,11 @@ impl State {
     fn put_assignment(&mut self, assignment: Arc<Assignment>) {
         let (cluster, key) = (assignment.cluster.clone(), assignment.application.clone());
         let counted = match &assignment.desired {
-            Desired::Run(run) => {
+            // What is parked takes no room.
+            Desired::Run(run) if run.activity.is_active() => {
                 self.revision(&key, run.revision).map_or_else(Resources::default, |r| r.requests)
             }
-            Desired::Remove => Resources::default(),
+            Desired::Run(_) | Desired::Remove => Resources::default(),
         };
         let told = Arc::make_mut(self.by_application.entry(key.clone()).or_default());
         told.insert(cluster.clone(), assignment.clone());

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use nave_common::application::Application;
 use nave_common::assignment::{Assignment, Desired, Run};
 use nave_common::cluster::Cluster;
+use nave_common::failover::state::FailoverState;
 use nave_common::health::Health;
 use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::status::{
@@ -28,6 +29,8 @@ impl State {
         for (cluster, assignment) in self.assignments_of(key).into_iter().flat_map(|told| told.iter()) {
             match &assignment.desired {
                 Desired::Remove => status.removing_count += 1,
+                // What is parked is told apart: nothing of it runs, so nothing of it is healthy or not.
+                Desired::Run(run) if !run.activity.is_active() => status.parked_count += 1,
                 Desired::Run(run) => {
                     let seen = self.seen(cluster, assignment, run, now);
                     status.cluster_count += 1;
@@ -42,6 +45,9 @@ impl State {
             status.placement_problems.clone_from(&placement.problems);
         }
         worst.finish(&mut status);
+        if let Some(failover) = self.failovers().get(key) {
+            status.failover = moving(&failover.value);
+        }
         let is_planned = self.placement(key).is_some_and(|placement| {
             self.applications().get(key).is_none_or(|stored| placement.sequence >= stored.sequence)
         });
@@ -146,6 +152,20 @@ impl State {
             (Some(at), None) => format!("{liveness}: last heard at {at}"),
             (None, _) => format!("{liveness}: not heard since the hub started"),
         }
+    }
+}
+
+/// What failover is about at the moment: the oldest move, what it waits for, and how many more there are.
+fn moving(state: &FailoverState) -> String {
+    let Some(first) = state.moves.first() else { return String::new() };
+    let to = first.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+    let mut text = format!("moving from {}{to}: {}", first.from, first.phase);
+    if !first.reason.is_empty() {
+        text = format!("{text}: {}", first.reason);
+    }
+    match state.moves.len() - 1 {
+        0 => text,
+        more => format!("{text}; and {more} more"),
     }
 }
 

@@ -12,6 +12,7 @@ mod exclusive;
 mod failover;
 mod harness;
 mod identities;
+mod leases;
 mod lists;
 mod restarts;
 mod retire;
