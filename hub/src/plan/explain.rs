@@ -113,6 +113,9 @@ impl Words<'_> {
 
     fn not_now(&self, candidate: &Candidate, is_current: bool) -> String {
         let placement = self.problem.placement;
+        if self.problem.steer.avoid.contains(&candidate.name) {
+            return "matches; is left".into();
+        }
         if is_current {
             if !may_stay(placement, candidate)
                 && let Some(taint) = untolerated(placement, &candidate.taints, &[TaintEffect::NoExecute])

@@ -47,6 +47,12 @@ fn a_region_is_lost_and_its_work_comes_home() {
     assert_eq!(stage.active(), ["eu-1", "eu-2"]);
     stage.wait(1);
     assert_eq!(stage.picture(), "t=10: ap-1 runs; eu-1 home; eu-2 home; us-1 runs;");
+    let lines = stage.why();
+    assert!(
+        lines
+            .contains(&"eu-1 NotNow parked since 10:00: eu-1 was lost; runs in ap-1; is its home".to_owned()),
+        "{lines:#?}"
+    );
     let ended = stage.state.history[0].times;
     assert_eq!(ended.began_at, Some(wall(0)));
     assert_eq!(ended.decided_at, Some(wall(10)));
@@ -413,4 +419,53 @@ fn a_stand_in_runs_until_home_has_applied_it() {
     assert_eq!(stage.active(), ["eu-1", "eu-2", "us-1"]);
     stage.settle();
     assert_eq!(stage.active(), ["eu-1", "eu-2"]);
+}
+
+#[test]
+fn a_pretended_loss_says_what_would_move_and_what_would_not() {
+    use super::pretend::{FleetProblem, Standing, plan};
+    let (shop, ledger) = (overlap(), exclusive("Agent"));
+    let mut narrow = Stage::new(json!({"placement": {"count": 1, "regions": ["eu"]}}), &["eu-1"]);
+    narrow.settle();
+    let mut stages = [shop, ledger, narrow];
+    for (stage, name) in stages.iter_mut().zip(["shop", "ledger", "local"]) {
+        stage.application.metadata.name = name.parse().unwrap();
+    }
+    stages[1].application.spec.failover.priority = 200;
+    let fleet = stages[0].fleet.clone();
+    let problem = FleetProblem {
+        fleet: &fleet,
+        applications: stages
+            .iter()
+            .map(|it| Standing {
+                application: &it.application,
+                revision: Some(1),
+                requests: nave_common::resources::Resources::default(),
+                told: &it.told,
+                state: Some(&it.state),
+            })
+            .collect(),
+        frozen: None,
+        generation: nave_common::assignment::Generation { term: 1, counter: 9 },
+        now: stages[0].time(),
+    };
+    let loss = nave_common::failover::PretendedLoss { regions: vec!["eu".into()], ..Default::default() };
+    let would = plan(&problem, &loss);
+    let line = |it: &nave_common::failover::PlannedMove| {
+        let to = it.to.as_ref().map_or("-", |to| to.as_str());
+        format!("{} {} -> {to} {}", it.application.name, it.from, it.reason)
+    };
+    let lines: Vec<String> = would.moves.iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "ledger eu-1 -> us-1 when its agent is back and has stopped it, or on `nave failover confirm-fenced \
+             default/ledger --cluster eu-1`",
+            "local eu-1 -> - nothing can take it: 1 cluster is wanted, 0 can be had: 2 match, eu-1 is left, eu-2 is \
+             not heard",
+            "shop eu-1 -> ap-1 ",
+            "shop eu-2 -> us-1 ",
+        ]
+    );
+    assert_eq!(would.lost.len(), 2);
 }

@@ -22,6 +22,7 @@ use serde_json::json;
 use super::{Decision, Inputs, Limits, Now, Seen, Signal, Stand, decide};
 use crate::plan::assign::{self, Change, Told};
 use crate::plan::fleet::{Candidate, Fleet};
+use crate::plan::placement::{self, Problem, Steer};
 
 /// A cluster as it is.
 #[derive(Debug, Clone, Default)]
@@ -409,6 +410,26 @@ impl Stage {
             );
         }
         text
+    }
+
+    /// Why it is where it is, cluster by cluster.
+    pub(super) fn why(&self) -> Vec<String> {
+        let current: Vec<ClusterName> = self.active().into_iter().map(name).collect();
+        let avoid: Vec<ClusterName> = self.state.parked.keys().cloned().collect();
+        let mut report = placement::place(&Problem {
+            application: &self.application.key(),
+            placement: &self.application.spec.placement,
+            requests: Resources::default(),
+            current: &current,
+            fleet: &self.fleet,
+            steer: Steer { avoid: &avoid, ..Steer::default() },
+        });
+        super::words::explain(&mut report, &self.state);
+        report.decisions.iter().map(|it| format!("{} {:?} {}", it.cluster, it.verdict, it.reason)).collect()
+    }
+
+    pub(super) fn time(&self) -> Now {
+        Now { boot: boot(self.now), wall: wall(self.now) }
     }
 
     /// The last move that ended, for people.
