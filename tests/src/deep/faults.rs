@@ -70,6 +70,8 @@ pub(super) enum Weather {
     Ways,
     /// All of it.
     All,
+    /// What is aimed at the end of a lease: work is ordered away just when its cluster is cut off, or the store fails.
+    Edge,
 }
 
 impl World {
@@ -82,7 +84,10 @@ impl World {
             if self.dice.chance(30) { self.dice.range(100, 4000) } else { self.dice.range(4000, 60_000) };
         self.after(pause, Event::Fault(Fault::Next));
         let spoke = self.dice.index(self.spokes.len());
-        let most = if self.weather == Weather::Ways { 59 } else { 99 };
+        if self.weather == Weather::Edge && self.dice.chance(70) {
+            return self.edge();
+        }
+        let most = if self.weather == Weather::All { 99 } else { 59 };
         let fault = match self.dice.range(0, most) {
             0..18 => {
                 let (up, down) =
@@ -107,9 +112,30 @@ impl World {
         self.fault(fault);
     }
 
+    /// Work is ordered away from a cluster that is cut off a little before or after, at times with a store that fails.
+    fn edge(&mut self) {
+        let work = self.dice.index(self.works.len());
+        let states = &self.hubs[self.address].store.states;
+        let grant = states.get(&self.works[work].key).and_then(|state| state.grant.as_ref());
+        let Some(holder) = grant.map(|grant| grant.cluster.clone()) else { return };
+        let Some(spoke) = self.spokes.iter().position(|spoke| spoke.name == holder) else { return };
+        let cut = Event::Fault(Fault::Cut(spoke, true, true));
+        if self.dice.chance(50) {
+            self.at(self.now, cut);
+            let wait = self.dice.range(0, 40_000);
+            self.after(wait, Event::OrderAway(work));
+        } else {
+            self.at(self.now, Event::OrderAway(work));
+            self.at(self.now, Event::Fault(Fault::SickStore));
+            let wait = self.dice.range(500, 30_000);
+            self.after(wait, cut);
+        }
+    }
+
     /// How long a fault lasts: mostly as long as leases, sometimes much longer.
     fn lasts(&mut self) -> u64 {
         match self.dice.range(0, 9) {
+            _ if self.weather == Weather::Edge && self.dice.chance(50) => self.dice.range(60_000, 150_000),
             0..3 => self.dice.range(200, 9000),
             3..8 => self.dice.range(9000, 90_000),
             _ => self.dice.range(90_000, 300_000),

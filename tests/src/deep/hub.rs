@@ -350,9 +350,17 @@ impl World {
         if self.hubs[hub].process == Process::Paused {
             return;
         }
-        let now = self.hub_now(hub);
         self.hub_looks_around(hub);
+        self.hub_wakes(hub, life);
+    }
+
+    /// What was to be decided again by now is.
+    pub(super) fn hub_wakes(&mut self, hub: usize, life: u64) {
+        let now = self.hub_now(hub);
         let it = &mut self.hubs[hub];
+        if it.life != life || it.process != Process::Running {
+            return;
+        }
         let due: Vec<ApplicationKey> =
             it.wakes.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
         for key in due {

@@ -215,9 +215,13 @@ impl World {
         decision: Decision,
     ) -> Option<Pending> {
         match decision.wake_at {
-            Some(at) => self.hubs[hub].wakes.insert(key.clone(), at),
-            None => self.hubs[hub].wakes.remove(key),
-        };
+            Some(at) => {
+                self.hubs[hub].wakes.insert(key.clone(), at);
+                let (at, life) = (self.hubs[hub].clock.true_at(at), self.hubs[hub].life);
+                self.at(at, Event::HubWake(hub, life));
+            }
+            None => drop(self.hubs[hub].wakes.remove(key)),
+        }
         let it = &self.hubs[hub];
         let generation = Generation { term: it.view.term, counter: it.view.counter + 1 };
         let mut pending = Pending {

@@ -18,7 +18,8 @@ impl World {
     /// Writes to the hub that has the address, as its API does; whether it took it.
     fn asks(&mut self, writes: Vec<Write>) -> bool {
         let hub = self.address;
-        if self.hubs[hub].process != Process::Running || self.hubs[hub].is_store_sick {
+        let fails = self.hubs[hub].is_store_sick && self.dice.chance(70);
+        if self.hubs[hub].process != Process::Running || fails {
             return false;
         }
         let is_made = self.hubs[hub].store.commit(&Commit { expects: Vec::new(), writes });
@@ -71,6 +72,14 @@ impl World {
             6 => self.person_freezes(),
             7 => self.person_holds(),
             _ => self.person_edits(work, spoke),
+        }
+    }
+
+    /// A person orders an application away from where it is.
+    pub(super) fn order_away(&mut self, work: usize) {
+        if self.is_stormy && self.orders(work, OrderKind::Move { from: None, to: None }) {
+            self.count("moves ordered");
+            self.ordered();
         }
     }
 

@@ -33,8 +33,8 @@ pub(super) fn world(seed: u64, options: &Options) -> World {
     let mut dice = Dice::new(seed);
     let count = dice.range(3, 5);
     let spokes: Vec<Spoke> = (0..count).map(|index| spoke(&mut dice, index)).collect();
-    let works: Vec<Work> = (0..dice.range(2, 4)).map(|index| work(&mut dice, index)).collect();
-    let weather = if dice.chance(50) { Weather::Ways } else { Weather::All };
+    let weather = [Weather::Ways, Weather::All, Weather::Edge][dice.index(3)];
+    let works: Vec<Work> = (0..dice.range(2, 4)).map(|index| work(&mut dice, index, weather)).collect();
     let mut world = World::empty(seed, options, works, spokes, dice);
     world.weather = weather;
     for index in 0..world.spokes.len() {
@@ -53,7 +53,7 @@ pub(super) fn world(seed: u64, options: &Options) -> World {
     world.hubs.push(Hub::new(store, Clock::new(0, drift)));
     world.at(0, Event::HubStart(0));
     world.at(0, Event::StorageWrites);
-    let first = world.dice.range(20_000, 110_000);
+    let first = world.dice.range(20_000, 130_000);
     world.at(first, Event::Fault(Fault::Next));
     world.at(first, Event::Person);
     world.at(first, Event::Caretaker);
@@ -81,10 +81,11 @@ fn spoke(dice: &mut Dice, index: u64) -> Spoke {
 }
 
 /// One application: mostly Exclusive, of every fence.
-fn work(dice: &mut Dice, index: u64) -> Work {
+fn work(dice: &mut Dice, index: u64, weather: Weather) -> Work {
     let grace_ms = [0, 200, 3000][dice.index(3)];
     let lease_ms = [10_000, 20_000, 60_000][dice.index(3)];
     let (mode, fence, is_assumed) = match dice.range(0, 9) {
+        _ if weather == Weather::Edge => (FailoverMode::Exclusive, Fence::Agent, true),
         0..2 => (FailoverMode::Exclusive, Fence::Agent, false),
         2..5 => (FailoverMode::Exclusive, Fence::Agent, true),
         5 | 6 => (FailoverMode::Exclusive, Fence::Storage, false),

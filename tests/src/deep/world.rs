@@ -55,6 +55,8 @@ pub(super) enum Event {
     StorageWrites,
     /// A hub's timer.
     HubTick(usize, u64),
+    /// Something that a hub decided is to be decided again.
+    HubWake(usize, u64),
     /// A hub plans what is dirty.
     HubPlan(usize, u64),
     /// A hub's transaction is through.
@@ -63,6 +65,8 @@ pub(super) enum Event {
     Fault(super::faults::Fault),
     /// A person does something at random.
     Person,
+    /// A person orders an application away from where it is.
+    OrderAway(usize),
     /// A person looks at what waits for one.
     Caretaker,
     /// People take back what they set.
@@ -265,10 +269,12 @@ impl World {
             Event::Pods(spoke) => self.pods(spoke),
             Event::StorageWrites => self.storage_writes(),
             Event::HubTick(hub, life) => self.hub_tick(hub, life),
+            Event::HubWake(hub, life) => self.hub_wakes(hub, life),
             Event::HubPlan(hub, life) => self.hub_plan(hub, life),
             Event::HubCommitted(hub, life) => self.hub_committed(hub, life),
             Event::Fault(fault) => self.fault(fault),
             Event::Person => self.person(),
+            Event::OrderAway(work) => self.order_away(work),
             Event::Caretaker => self.caretaker(),
             Event::Calmed(hub) => self.calmed(hub),
             Event::AgentStart(spoke) => self.agent_start(spoke),
