@@ -19,6 +19,7 @@ use nave_hub::plan::failover::{self, Decision, Inputs, Limits, Seen, Signal};
 use nave_hub::plan::fleet::{Candidate, Fleet};
 
 use super::Break;
+use super::faults::Weather;
 use super::invariants::Happened;
 use super::store::{Commit, Slot, Write};
 use super::world::{Event, Process, World, note};
@@ -301,11 +302,13 @@ impl World {
             return;
         }
         let Some(pending) = self.hubs[hub].pending.take() else { return };
-        let fails = self.hubs[hub].is_store_sick && self.dice.chance(70);
+        let percent = if self.weather == Weather::Edge { 95 } else { 70 };
+        let fails = self.hubs[hub].is_store_sick && self.dice.chance(percent);
         let is_made = if fails {
             self.count("commits failed");
             note!(self, "hub {hub} commit of {} fails", pending.key);
-            self.dice.chance(50) && self.hub_makes(hub, &pending)
+            // Now and then it was made all the same, and only the word of it was lost.
+            self.dice.chance(100 - percent) && self.hub_makes(hub, &pending)
         } else {
             self.hub_makes(hub, &pending)
         };
