@@ -390,12 +390,14 @@ impl World {
                     stream.hub_closes_at = Some(self.now);
                 }
             }
-            let is_drained =
-                self.hubs[hub].view.clusters.get(&self.spokes[spoke].name).is_some_and(|set| set.is_drained);
+            let set = self.hubs[hub].view.clusters.get(&self.spokes[spoke].name);
+            let is_drained = set.is_some_and(|set| set.is_drained);
+            let drained_since = &mut self.hubs[hub].drained_since;
+            is_changed |= is_drained != drained_since.contains_key(&spoke);
             if is_drained {
-                self.hubs[hub].drained_since.entry(spoke).or_insert(now);
+                drained_since.entry(spoke).or_insert(now);
             } else {
-                self.hubs[hub].drained_since.remove(&spoke);
+                drained_since.remove(&spoke);
             }
             let is_well = matches!(heard, Liveness::Alive | Liveness::Suspect)
                 && !self.hubs[hub].sick_since.contains_key(&spoke);

@@ -44,16 +44,6 @@ pub enum Break {
     TermNotRaised,
 }
 
-/// Every way in which the protocol is broken on purpose.
-pub const BREAKS: [Break; 6] = [
-    Break::NoSelfFence,
-    Break::HubIgnoresMargin,
-    Break::AgentForgetsEpoch,
-    Break::BlanketRenewal,
-    Break::PromiseNotDurable,
-    Break::TermNotRaised,
-];
-
 /// How a seed is run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
