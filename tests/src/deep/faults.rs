@@ -252,6 +252,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::collapsible_match, reason = "whether a fault can happen now is no part of which it is")]
     fn agent_fault(&mut self, fault: Fault) {
         match fault {
             Fault::PauseAgent(spoke) => {
@@ -291,6 +292,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::collapsible_match, reason = "whether a fault can happen now is no part of which it is")]
     fn cluster_fault(&mut self, fault: Fault) {
         match fault {
             Fault::ApiDown(spoke) => {
@@ -381,6 +383,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::collapsible_match, reason = "whether a fault can happen now is no part of which it is")]
     fn hub_fault(&mut self, fault: Fault) {
         let hub = self.address;
         match fault {

@@ -175,7 +175,7 @@ impl World {
         }
         self.hub_promises(hub, &state, &mut decision.state);
         self.hubs[hub].doubt.rate.take(decision.begun_count, now.boot);
-        self.hub_pends(hub, key, &inputs, decision)
+        self.hub_pends(hub, key, &inputs, &decision)
     }
 
     /// What may be promised is made durable with the decision; it never falls within one epoch.
@@ -213,7 +213,7 @@ impl World {
         hub: usize,
         key: &ApplicationKey,
         inputs: &Inputs<'_>,
-        decision: Decision,
+        decision: &Decision,
     ) -> Option<Pending> {
         match decision.wake_at {
             Some(at) => {
@@ -233,7 +233,7 @@ impl World {
             counts: Vec::new(),
         };
         let writes = &mut pending.commit.writes;
-        for change in self.hub_changes(hub, inputs, &decision) {
+        for change in self.hub_changes(hub, inputs, decision) {
             pending.tells.insert(change.cluster().clone());
             match change {
                 Change::Tell(cluster, desired) => writes.push(Write::Tell(Arc::new(Assignment {
@@ -260,8 +260,8 @@ impl World {
             let version = it.view.version(&slot);
             pending.commit.expects.push((slot, version));
         }
-        news(&mut pending, inputs, &decision);
-        note!(self, "hub {hub} decides {key}: {}", brief(&decision));
+        news(&mut pending, inputs, decision);
+        note!(self, "hub {hub} decides {key}: {}", brief(decision));
         Some(pending)
     }
 

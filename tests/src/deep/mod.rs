@@ -78,7 +78,7 @@ pub fn run(seed: u64, options: Options) -> Report {
             && let Some(event) = world.next(until)
         {
             event_count += 1;
-            outcome = world.step(event);
+            outcome = world.step(&event);
         }
         world.is_stormy = false;
         if outcome.is_ok() && until == storm_ms {

@@ -173,7 +173,7 @@ impl World {
             let key = self.works[work].key.clone();
             let Some(state) = self.hubs[hub].store.states.get(&key) else { continue };
             let Some(grant) = state.grant.clone() else { continue };
-            if !grant.release.as_ref().is_some_and(|release| release.fenced.is_none()) {
+            if grant.release.as_ref().is_none_or(|release| release.fenced.is_some()) {
                 continue;
             }
             let Some(spoke) = self.spokes.iter().position(|spoke| spoke.name == grant.cluster) else {

@@ -259,8 +259,8 @@ impl World {
     ///
     /// # Errors
     /// The first promise that is broken.
-    pub(super) fn step(&mut self, event: Event) -> Result<(), Violation> {
-        match event {
+    pub(super) fn step(&mut self, event: &Event) -> Result<(), Violation> {
+        match *event {
             Event::Arrive(stream, is_up) => self.arrive(stream, is_up),
             Event::AgentTick(spoke, life) => self.agent_tick(spoke, life),
             Event::AgentWake(spoke, life) => self.agent_wake(spoke, life),
