@@ -298,6 +298,12 @@ impl World<'_> {
     }
 
     fn failure(&mut self, what: String) -> Box<Failure> {
+        let places: Vec<_> = self.durable.assignments.keys().cloned().collect();
+        for (application, cluster) in places {
+            if let Some(heard) = self.hub.heard(&cluster, &application) {
+                self.note(&format!("{application} in {cluster}: {heard}"));
+            }
+        }
         Box::new(Failure {
             seed: self.seed,
             at_ms: self.time.millis(),

@@ -14,7 +14,7 @@ use nave_agent::identity::Identity;
 use nave_common::digest::Digest;
 use nave_common::failover::state::Order;
 use nave_common::identity::PeerCertificate;
-use nave_common::name::ApplicationKey;
+use nave_common::name::{ApplicationKey, ClusterName};
 use nave_common::runtime::tls::Authority;
 use nave_common::time::Timestamp;
 use nave_hub::Config;
@@ -67,6 +67,23 @@ impl HubDisk {
     pub fn is_frozen(&self) -> bool {
         let view = self.view.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         view.as_ref().is_some_and(|world| world.hub_failover_view().frozen.is_some())
+    }
+
+    /// What the hub was last told of an application in a cluster, in words.
+    #[must_use]
+    pub fn heard(&self, cluster: &ClusterName, application: &ApplicationKey) -> Option<String> {
+        let view = self.view.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        view.as_ref()?.read(|state| {
+            let entry = state.assignment(cluster, application)?;
+            let told = entry.assignment.generation;
+            Some(match &entry.status {
+                None => format!("told {told}, and nothing was heard of it"),
+                Some(status) => format!(
+                    "told {told}, heard of {}: {}, {}, fence {:?}; {}",
+                    status.generation, status.sync, status.health, status.fence, status.reason
+                ),
+            })
+        })
     }
 }
 
