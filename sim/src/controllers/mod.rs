@@ -69,6 +69,7 @@ impl State {
         }
         match (resource.group.as_str(), resource.plural.as_str(), object) {
             ("", "namespaces", Some(object)) => namespace::reconcile(self, &object, now),
+            ("", "nodes", Some(object)) => pod::node_changed(self, &object, now),
             ("", "pods", Some(object)) => pod::reconcile(self, &object, now),
             ("", "pods", None) => pod::went(self, key),
             ("", "services", Some(object)) => service::reconcile(self, &object, now),

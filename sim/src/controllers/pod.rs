@@ -20,11 +20,14 @@ const BROKEN: &str = "broken";
 pub(crate) fn reconcile(state: &mut State, object: &Object, now: Timestamp) {
     mark_budgets(state, &object.key);
     let pod = object.value();
+    if pod["spec"]["nodeName"].is_null() && !object.deleting {
+        return place(state, object, &pod, now);
+    }
+    if is_silent(state, &pod) {
+        return;
+    }
     if object.deleting {
         return end(state, object, &pod, now);
-    }
-    if pod["spec"]["nodeName"].is_null() {
-        return place(state, object, &pod, now);
     }
     let phase = pod["status"]["phase"].as_str().unwrap_or("Pending");
     if matches!(phase, "Succeeded" | "Failed") {
@@ -40,7 +43,42 @@ pub(crate) fn reconcile(state: &mut State, object: &Object, now: Timestamp) {
         ("Pending", None) if due => become_ready(state, object, &pod, now),
         ("Running", Some(image)) => fail_pull(state, object, image, now),
         ("Running", None) if due && job_pod(&pod) => succeed(state, object, now),
+        // Its node was not Ready for a while.
+        ("Running", None) if !super::conditions::holds(&pod["status"], "Ready") => {
+            become_ready(state, object, &pod, now);
+        }
         _ => {}
+    }
+}
+
+/// Whether its node does nothing about it: it is not Ready, or not there.
+fn is_silent(state: &State, pod: &Value) -> bool {
+    let Some(node) = pod["spec"]["nodeName"].as_str() else { return false };
+    let key = Key::new(state.id("", "nodes"), "", node);
+    state.store.get(&key).is_none_or(|node| !is_ready(&node.value()))
+}
+
+fn is_ready(node: &Value) -> bool {
+    super::conditions::holds(&node["status"], "Ready")
+}
+
+/// A node changed: its pods go on, or stand still. Those of a node that is not Ready are no longer ready.
+pub(crate) fn node_changed(state: &mut State, node: &Object, now: Timestamp) {
+    let is_ready = is_ready(&node.value());
+    for pod in state.store.list(state.id("", "pods"), None) {
+        let value = pod.value();
+        if value["spec"]["nodeName"].as_str() != Some(&*node.key.name) {
+            continue;
+        }
+        if !is_ready && super::conditions::holds(&value["status"], "Ready") {
+            state.change_as(&pod.key, super::MANAGER, "status", now, |pod| {
+                let (reason, message) = ("NodeNotReady", "the node of this pod is not Ready");
+                for kind in ["Ready", "ContainersReady"] {
+                    set(&mut pod["status"], &Condition { kind, holds: false, reason, message }, now, false);
+                }
+            });
+        }
+        state.store.mark(pod.key.clone());
     }
 }
 
@@ -85,6 +123,7 @@ fn place(state: &mut State, object: &Object, pod: &Value, now: Timestamp) {
     let fits = |node: &&std::sync::Arc<Object>| {
         let value = node.value();
         value["spec"]["unschedulable"] != true
+            && is_ready(&value)
             && wanted.into_iter().flatten().all(|(key, value)| {
                 node.labels.iter().any(|(name, have)| name == key && Some(have.as_str()) == value.as_str())
             })

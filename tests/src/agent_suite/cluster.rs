@@ -245,6 +245,16 @@ impl TestCluster {
         }
     }
 
+    /// Deletes an object at once, without waiting for whoever is to end it.
+    ///
+    /// # Panics
+    /// Where that does not work.
+    pub async fn delete_by_force(&self, reference: &Value) {
+        let (api, name) = self.api(reference);
+        let params = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        api.delete(&name, &params).await.unwrap_or_else(|error| panic!("delete {name}: {error}"));
+    }
+
     /// Like [`Self::edit`], whether it works or not: the server may be away, or the object.
     pub async fn try_edit(&self, reference: &Value, manager: &str, patch: Value) {
         let (api, name) = self.api(reference);

@@ -16,6 +16,8 @@ pub mod applying;
 pub mod cluster;
 pub mod drift;
 pub mod faults;
+pub mod fence;
+pub mod fenced;
 pub mod health;
 pub mod inventory;
 pub mod pruning;
@@ -64,5 +66,10 @@ pub async fn run_all(cluster: &TestCluster) {
             lost_inventory_is_found_again, lost_inventory_can_still_be_removed, inventory_names_every_object;
         health: reason_names_what_is_wrong, health_follows_the_cluster, cluster_is_observed;
         faults: secret_values_stay_out_of_status;
+        fence: parking_keeps_everything_and_confirms, work_stops_when_its_lease_is_over,
+            what_is_parked_stays_so_whoever_scales, replicas_of_an_autoscaler_come_back_after_parking,
+            pod_that_is_removed_by_force_is_unconfirmed, work_that_does_not_end_in_time_is_named,
+            restart_goes_on_with_a_proven_lease_and_stops_without, suspended_work_stops_all_the_same,
+            jobs_of_cron_jobs_are_stopped;
     }
 }
