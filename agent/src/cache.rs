@@ -177,7 +177,7 @@ fn lock(path: &Path) -> Result<File, Error> {
             Ok(()) => return Ok(file),
             // One that is just being stopped lets go of it in a moment.
             Err(TryLockError::WouldBlock) if std::time::Instant::now() < deadline => {
-                std::thread::sleep(LOCK_INTERVAL);
+                std::thread::park_timeout(LOCK_INTERVAL);
             }
             Err(TryLockError::WouldBlock) => {
                 let held = io::Error::other("another agent uses this folder; stop that one first");

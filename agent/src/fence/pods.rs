@@ -202,16 +202,17 @@ pub fn read(object: &Value) -> Option<Sight> {
         matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")) && !is_said_to_run(object);
     let namespace = text(&metadata["namespace"]);
     let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
-    let job = owners.filter(|owner| owner["kind"] == "Job" && owner["controller"] == true).map(|owner| Job {
-        namespace: namespace.clone(),
-        name: text(&owner["name"]),
-        uid: text(&owner["uid"]),
-    });
+    let mut jobs =
+        owners.filter(|owner| owner["kind"] == "Job" && owner["controller"] == true).map(|owner| Job {
+            namespace: namespace.clone(),
+            name: text(&owner["name"]),
+            uid: text(&owner["uid"]),
+        });
     let pod = Pod {
         name: text(&metadata["name"]),
         node: object["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()).map(str::to_owned),
         ending: !metadata["deletionTimestamp"].is_null(),
-        job: job.last(),
+        job: jobs.next(),
         namespace: namespace.clone(),
     };
     Some(Sight { label, uid, pod: (!has_ended).then_some(pod) })

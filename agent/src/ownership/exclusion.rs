@@ -122,7 +122,7 @@ pub fn of_work(work: &Work, key: &ObjectKey, manifest: &Value) -> Vec<Exclusion>
                 .strip_prefix(exclusion.pointer.as_str())
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        if PARKED_FIELDS.iter().any(|field| stops(&field)) {
+        if PARKED_FIELDS.iter().any(stops) {
             // No object has a field without a name.
             *exclusion = Exclusion::new("/", manifest);
         }

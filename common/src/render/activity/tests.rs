@@ -10,10 +10,10 @@ use crate::failover::Epoch;
 use crate::overrides::Override;
 use crate::render::{Inputs, Rendering, park, render};
 
-fn workload(api_version: &str, kind: &str, spec: Value) -> Value {
+fn workload(api_version: &str, kind: &str, spec: impl std::borrow::Borrow<Value>) -> Value {
     let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": kind.to_lowercase()},
         "spec": {"template": {"spec": {"containers": [{"name": "main", "image": "ledger:1"}]}}}});
-    json_patch::merge(&mut object["spec"], &spec);
+    json_patch::merge(&mut object["spec"], spec.borrow());
     object
 }
 
@@ -170,7 +170,7 @@ proptest! {
         prop_assert_eq!(count(&active), count(&rendered(objects.clone(), Activity::Active, &[], None)));
         let direct = rendered(objects, Activity::Parked, &[], epoch);
         prop_assert_eq!(count(&direct), 0);
-        prop_assert_eq!(park(&active, &[]).unwrap(), direct.clone());
+        prop_assert_eq!(&park(&active, &[]).unwrap(), &direct);
         prop_assert_eq!(park(&direct, &[]).unwrap(), direct);
     }
 }
