@@ -154,7 +154,7 @@ impl Work<'_> {
             }
         }
         let parked =
-            Parked { since: self.wall(), is_home: cause == Cause::Failback, replaced_by: Some(from.clone()) };
+            Parked { since: self.wall(), is_home: cause == Cause::Failback, replaced_by: Some(from) };
         self.state.parked.insert(to.clone(), parked);
         self.end(index, MovePhase::Aborted, reason);
     }
