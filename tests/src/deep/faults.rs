@@ -120,7 +120,15 @@ impl World {
         let Some(holder) = grant.map(|grant| grant.cluster.clone()) else { return };
         let Some(spoke) = self.spokes.iter().position(|spoke| spoke.name == holder) else { return };
         let cut = Event::Fault(Fault::Cut(spoke, true, true));
-        if self.dice.chance(50) {
+        if self.dice.chance(20) {
+            // A long promise, and a hub that has to know of it after it died.
+            self.person_holds();
+            self.after(5000, cut);
+            self.after(6000, Event::Fault(Fault::KillHub));
+            self.after(50_000, Event::HubStart(self.address));
+            let wait = self.dice.range(51_000, 90_000);
+            self.after(wait, Event::OrderAway(work));
+        } else if self.dice.chance(50) {
             self.at(self.now, cut);
             let wait = self.dice.range(0, 40_000);
             self.after(wait, Event::OrderAway(work));

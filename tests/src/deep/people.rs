@@ -119,7 +119,7 @@ impl World {
         let _ = self.asks(vec![Write::Hub(Box::new(record))]);
     }
 
-    fn person_holds(&mut self) {
+    pub(super) fn person_holds(&mut self) {
         let hub = self.address;
         let mut record = self.hubs[hub].store.hub.clone();
         let millis = self.dice.range(60_000, 300_000);
