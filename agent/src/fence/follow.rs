@@ -116,9 +116,10 @@ fn version_of(object: &Value) -> String {
 /// A pod is gone. Where its node cannot be asked the watch goes on from before it, so that it is told again.
 async fn went(api: &Api, shared: &Shared, object: &Value) -> Result<(), Error> {
     let Some(sight) = pods::read(object) else { return Ok(()) };
+    let was_ending = shared.lock().tracker.is_ending(&sight.label, &sight.uid);
     let way = match &sight.pod {
         None => Way::Ended,
-        Some(pod) if pod.node.is_some() && !pod.ending => Way::Vanished,
+        Some(pod) if pod.node.is_some() && !pod.ending && !was_ending => Way::Vanished,
         Some(pod) => way_of(api, pod).await?,
     };
     shared.change_pods(|tracker| {

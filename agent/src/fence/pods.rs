@@ -27,7 +27,7 @@ pub struct Pod {
     pub name: String,
     /// Its node; `None` while no node has it.
     pub node: Option<String>,
-    /// Whether it is being deleted.
+    /// Whether it is being deleted with time to end: who removes it by force gives it none.
     pub ending: bool,
     /// The Job that made it, if one did.
     pub job: Option<Job>,
@@ -154,7 +154,11 @@ impl Tracker {
     pub fn see(&mut self, sight: Sight) -> bool {
         let known = self.by_label.entry(sight.label).or_default();
         match sight.pod {
-            Some(pod) => known.running.insert(sight.uid, pod.clone()) != Some(pod),
+            Some(mut pod) => {
+                // Its node takes it out with no time left, once it has ended.
+                pod.ending |= known.running.get(&sight.uid).is_some_and(|before| before.ending);
+                known.running.insert(sight.uid, pod.clone()) != Some(pod)
+            }
             None => known.running.remove(&sight.uid).is_some() | known.vanished.remove(&sight.uid).is_some(),
         }
     }
@@ -166,6 +170,12 @@ impl Tracker {
         if way == Way::Vanished && known.vanished.len() < MAX_VANISHED {
             known.vanished.insert(uid.to_owned(), pod);
         }
+    }
+
+    /// Whether a pod was seen being deleted with time to end.
+    #[must_use]
+    pub fn is_ending(&self, label: &str, uid: &str) -> bool {
+        self.by_label.get(label).and_then(|known| known.running.get(uid)).is_some_and(|pod| pod.ending)
     }
 
     /// The pods that were there and are not among `listed`, with their labels and UIDs.
@@ -211,7 +221,7 @@ pub fn read(object: &Value) -> Option<Sight> {
     let pod = Pod {
         name: text(&metadata["name"]),
         node: object["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()).map(str::to_owned),
-        ending: !metadata["deletionTimestamp"].is_null(),
+        ending: !metadata["deletionTimestamp"].is_null() && metadata["deletionGracePeriodSeconds"] != 0,
         job: jobs.next(),
         namespace: namespace.clone(),
     };
