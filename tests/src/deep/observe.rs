@@ -25,7 +25,9 @@ impl World {
             ..Observation::default()
         };
         for index in 0..self.spokes.len() {
-            if self.spokes[index].fault_count > 0 {
+            // What is drained may be left as long as it is.
+            let set = self.hubs[self.address].store.clusters.get(&self.spokes[index].name);
+            if self.spokes[index].fault_count > 0 || set.is_some_and(|set| set.is_drained) {
                 seen.happened.push(Happened::Disturbed(self.spokes[index].name.clone()));
             }
             for work in 0..self.works.len() {
