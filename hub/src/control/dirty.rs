@@ -201,13 +201,25 @@ impl Dirty {
         let is_lost = now.liveness == Liveness::Lost && before.liveness != Liveness::Lost;
         let returns = comes && before.liveness == Liveness::Lost;
         if is_lost || returns || before.is_sick != now.is_sick {
-            self.mark_told(name, state, None);
+            self.mark_movable(name, state);
         } else if comes {
             // After a start of the hub every cluster comes; only what has a standing looks at that.
             for key in state.assignments_in(name).into_iter().flat_map(BTreeMap::keys) {
                 if state.failovers().contains_key(key) {
                     self.mark(key, state, None);
                 }
+            }
+        }
+    }
+
+    /// Marks the applications that the cluster is told about and that could move: what runs in every cluster that matches
+    /// has nowhere to go.
+    fn mark_movable(&mut self, name: &ClusterName, state: &State) {
+        for key in state.assignments_in(name).into_iter().flat_map(BTreeMap::keys) {
+            let application = state.applications().get(key);
+            let is_counted = application.is_some_and(|stored| stored.value.spec.placement.count.is_some());
+            if is_counted || state.failovers().contains_key(key) {
+                self.mark(key, state, None);
             }
         }
     }

@@ -132,9 +132,9 @@ async fn a_drain_outlives_an_apply_that_says_nothing_of_it() {
     let mut drained = cluster(&mut admin, "eu-1").await;
     drained.spec.as_mut().unwrap().drained = true;
     apply_cluster(&mut admin, drained).await;
-    let mut blind = v1::Cluster::default();
-    blind.metadata = Some(v1::ClusterMetadata { name: "eu-1".into(), ..Default::default() });
-    blind.metadata.as_mut().unwrap().labels.insert("region".into(), "eu".into());
+    let labels = [("region".to_owned(), "eu".to_owned())].into();
+    let metadata = v1::ClusterMetadata { name: "eu-1".into(), labels, ..Default::default() };
+    let blind = v1::Cluster { metadata: Some(metadata), ..Default::default() };
     let shown = apply_cluster(&mut admin, blind).await;
     assert!(shown.spec.as_ref().unwrap().drained, "who has not looked ends no drain");
     let mut looked = shown;
