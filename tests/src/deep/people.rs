@@ -208,7 +208,12 @@ impl World {
         let told = self.hubs[self.address].store.told.get(key).and_then(|told| told.get(&it.name));
         let knows = it.agent.assignment(key) == told && it.agent.is_told_to_park(key);
         let may_run = self.works[work].fence() != Some(Fence::Agent) && !knows;
-        is_stopped && !may_run && self.lease_is_over(spoke, work)
+        // As the hub shows it: a renewal may still be on its way until then.
+        let hub = &self.hubs[self.address];
+        let grant = hub.store.states.get(key).and_then(|state| state.grant.as_ref());
+        let over_at = grant.map(|grant| hub.leases.over_at(key, grant.promised()).over_at);
+        let is_over = over_at.is_none_or(|at| at <= self.hub_now(self.address));
+        is_stopped && !may_run && is_over && self.lease_is_over(spoke, work)
     }
 
     /// Whether no lease lets an agent start an application again.

@@ -266,7 +266,8 @@ impl Work<'_> {
         if !is_begun && is_by_itself(against.cause) && self.moves_left() == 0 {
             let stands = words::stands(against.cause);
             self.problems.push(format!("{from} {stands}; others move first, so many at a time"));
-            return;
+            // The way home is no signal, for which the next turn would be given out.
+            return self.wake(self.now().plus(super::overlap::TURN));
         }
         let mut index = self.note(from, against, MovePhase::Fencing, String::new());
         self.state.moves[index].to = Some(to.clone());
