@@ -366,8 +366,10 @@ impl Work<'_> {
         if rules.fence == Fence::Storage && (!cause.is_planned() || (!is_heard && !doubts)) {
             return Some(Fenced::Storage);
         }
-        let assumed =
-            rules.assume_fenced_after.filter(|_| rules.fence == Fence::Agent && !is_heard && !doubts)?;
+        let is_ours = self.is_ours(grant);
+        let assumed = rules
+            .assume_fenced_after
+            .filter(|_| rules.fence == Fence::Agent && !is_heard && !doubts && is_ours)?;
         let at = over_at.plus(assumed.0);
         if at > self.now() {
             self.wake(at);
@@ -376,11 +378,18 @@ impl Work<'_> {
         Some(Fenced::Assumed)
     }
 
+    /// Whether this incarnation of the hub granted it. What an older one promised after its backup is not known, so
+    /// nothing is counted on the end of its leases.
+    fn is_ours(&self, grant: &Grant) -> bool {
+        grant.epoch.generation().term == self.inputs.generation.term
+    }
+
     /// What a move waits for until the old copy is known to be dead, and what a person can do.
     fn waiting(&self, rules: &Exclusive, from: &ClusterName) -> String {
         let confirm = words::confirm(&self.key, from);
         if !self.is_heard(from) {
-            let assumed = rules.assume_fenced_after.filter(|_| rules.fence == Fence::Agent);
+            let is_ours = self.state.grant.as_ref().is_some_and(|grant| self.is_ours(grant));
+            let assumed = rules.assume_fenced_after.filter(|_| rules.fence == Fence::Agent && is_ours);
             let assumed = assumed.map_or_else(String::new, |after| {
                 format!(", or {after} after the end of its lease it is taken for dead")
             });
