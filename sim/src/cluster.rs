@@ -235,7 +235,10 @@ async fn control(shared: Arc<Shared>, stop: CancellationToken) {
             (wake_at, state.revision())
         };
         shared.notify(revision);
-        changed.borrow_and_update();
+        // What was written since the run is not seen yet, though it was told of.
+        if *changed.borrow_and_update() > revision {
+            continue;
+        }
         let pause = async {
             match wake_at {
                 Some(at) => {

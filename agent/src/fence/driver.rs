@@ -73,10 +73,10 @@ pub async fn run(fence: Fence, api: Api, mut told: watch::Receiver<WorkSet>, shu
         let is_waiting = driver.evaluate();
         let pause = driver.pause(is_waiting);
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
             changed = told.changed() => {
                 if changed.is_err() {
-                    return;
+                    break;
                 }
                 let set = Arc::clone(&told.borrow_and_update());
                 shared.take(&set);
@@ -87,6 +87,9 @@ pub async fn run(fence: Fence, api: Api, mut told: watch::Receiver<WorkSet>, shu
             () = tokio::time::sleep(pause) => {}
         }
     }
+    // What changed last may not be kept yet.
+    keeping.shutdown().await;
+    keep_now(shared).await;
 }
 
 /// Keeps leases and pods whenever they change, beside everything else: a disk that hangs must not hold up the end of a
@@ -94,19 +97,22 @@ pub async fn run(fence: Fence, api: Api, mut told: watch::Receiver<WorkSet>, shu
 async fn keep(shared: Arc<Shared>) {
     loop {
         shared.to_keep.notified().await;
-        let shared = Arc::clone(&shared);
-        let written = tokio::task::spawn_blocking(move || {
-            let (machine, tracker) = shared.to_be_kept();
-            shared.remember(&tracker);
-            shared.file.write(&machine)
-        });
-        match written.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "leases cannot be kept; an agent that is started anew will stop Exclusive work first");
-            }
-            Err(error) => tracing::error!(%error, "the keeping of leases broke off"),
+        keep_now(Arc::clone(&shared)).await;
+    }
+}
+
+async fn keep_now(shared: Arc<Shared>) {
+    let written = tokio::task::spawn_blocking(move || {
+        let (machine, tracker) = shared.to_be_kept();
+        shared.remember(&tracker);
+        shared.file.write(&machine)
+    });
+    match written.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "leases cannot be kept; an agent that is started anew will stop Exclusive work first");
         }
+        Err(error) => tracing::error!(%error, "the keeping of leases broke off"),
     }
 }
 

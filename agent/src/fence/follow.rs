@@ -119,7 +119,10 @@ async fn went(api: &Api, shared: &Shared, object: &Value) -> Result<(), Error> {
     let was_ending = shared.lock().tracker.is_ending(&sight.label, &sight.uid);
     let way = match &sight.pod {
         None => Way::Ended,
-        Some(pod) if pod.node.is_some() && !pod.ending && !was_ending => Way::Vanished,
+        // One of which no container has begun, as its node last said, is judged by its node.
+        Some(pod) if pod.node.is_some() && !pod.ending && !was_ending && pods::is_said_to_run(object) => {
+            Way::Vanished
+        }
         Some(pod) => way_of(api, pod).await?,
     };
     shared.change_pods(|tracker| {

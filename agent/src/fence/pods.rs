@@ -230,7 +230,8 @@ pub fn read(object: &Value) -> Option<Sight> {
 
 /// Whether a container's last word from its kubelet is that it runs: a pod of a node that is gone is said to have failed by
 /// the garbage collector, which has not looked at it.
-fn is_said_to_run(object: &Value) -> bool {
+#[must_use]
+pub fn is_said_to_run(object: &Value) -> bool {
     let status = &object["status"];
     let containers = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"];
     let mut containers = containers.iter().flat_map(|field| status[*field].as_array().into_iter().flatten());

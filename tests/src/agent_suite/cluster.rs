@@ -245,6 +245,17 @@ impl TestCluster {
         }
     }
 
+    /// Changes an object's status by a merge patch, as its controller does.
+    ///
+    /// # Panics
+    /// Where that does not work.
+    pub async fn edit_status(&self, reference: &Value, manager: &str, patch: Value) {
+        let (api, name) = self.api(reference);
+        let params = PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
+        let changed = api.patch_status(&name, &params, &Patch::Merge(patch)).await;
+        changed.unwrap_or_else(|error| panic!("edit the status of {name}: {error}"));
+    }
+
     /// Deletes an object at once, without waiting for whoever is to end it.
     ///
     /// # Panics

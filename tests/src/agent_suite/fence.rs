@@ -23,6 +23,14 @@ fn replicas(object: &Value) -> i64 {
     object["spec"]["replicas"].as_i64().unwrap_or(-1)
 }
 
+/// A pod that is deleted while it gets its node is removed by force by the API server itself, so cases wait for all.
+fn is_ready(object: &Value) -> bool {
+    replicas(object) == 2
+        && is_observed(object)
+        && object["status"]["readyReplicas"] == 2
+        && object["status"]["updatedReplicas"] == 2
+}
+
 fn is_observed(object: &Value) -> bool {
     object["status"]["observedGeneration"] == object["metadata"]["generation"]
 }
@@ -40,7 +48,7 @@ async fn running(
     let key = agent.tell(&name, &wish, Activity::Active, 7);
     agent.renew(&key, 7).await;
     agent.wait_running(&key).await;
-    cluster.wait(&workload, "running", |object| replicas(object) == 2).await;
+    cluster.wait(&workload, "running", is_ready).await;
     (agent, key, name, wish, workload, claim)
 }
 
@@ -83,6 +91,7 @@ pub async fn work_stops_when_its_lease_is_over(cluster: &TestCluster) {
     assert!(agent.status(&key).is_some_and(|status| status.fence.is_none()));
     agent.clock().pass(1);
     cluster.wait(&workload, "stopped", |object| replicas(object) == 0).await;
+    cluster.wait(&workload, "seen", |object| replicas(object) == 0 && is_observed(object)).await;
     agent.wait_fence(&key, FenceState::Confirmed).await;
     agent.renew(&key, 7).await;
     agent.wait_running(&key).await;
@@ -161,6 +170,9 @@ pub async fn pod_that_is_removed_by_force_is_unconfirmed(cluster: &TestCluster) 
         "spec": {"nodeName": node, "containers": [{"name": "main", "image": "ledger:1"}],
             "terminationGracePeriodSeconds": 30}});
     cluster.create(&pod, "kubectl-create").await;
+    let ran = json!({"status": {"phase": "Running", "containerStatuses": [{"name": "main", "image": "ledger:1",
+        "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}}]}});
+    cluster.edit_status(&pod, "kubelet", ran).await;
     agent.tell(&name, &wish, Activity::Parked, 7);
     let names_it = |status: &nave_common::status::AssignmentStatus| {
         status.fence.as_ref().is_some_and(|fence| fence.reason.contains("/lost on node"))
@@ -178,6 +190,7 @@ pub async fn pod_that_is_removed_by_force_is_unconfirmed(cluster: &TestCluster) 
     agent.tell(&name, &wish, Activity::Active, 9);
     agent.renew(&key, 9).await;
     agent.wait_running(&key).await;
+    cluster.wait(&wish.objects[0], "running", is_ready).await;
     agent.tell(&name, &wish, Activity::Parked, 9);
     agent.wait_fence(&key, FenceState::Confirmed).await;
     agent.stop().await;
