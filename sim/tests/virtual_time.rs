@@ -179,3 +179,23 @@ fn the_same_requests_give_the_same_cluster() {
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
 }
+
+/// A pod for which no node was Ready stayed without one for ever.
+#[test]
+fn a_pod_that_found_no_node_gets_one_when_a_node_is_ready_again() {
+    let mut world = World::new(Config { nodes: 1, ..Config::default() });
+    let node = world.get("/api/v1/nodes")["items"][0].clone();
+    let path = format!("/api/v1/nodes/{}/status", node["metadata"]["name"].as_str().unwrap());
+    let ready = |world: &mut World, status: &str| {
+        let conditions = json!({"status": {"conditions": [{"type": "Ready", "status": status}]}});
+        let (code, answer) = world.send("PATCH", &path, "application/merge-patch+json", conditions);
+        assert!(code < 300, "{answer}");
+    };
+    ready(&mut world, "Unknown");
+    world.apply(WEB, web("web:1", 1));
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.get(WEB)["status"]["readyReplicas"], Value::Null);
+    ready(&mut world, "True");
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.get(WEB)["status"]["readyReplicas"], 1);
+}

@@ -62,12 +62,14 @@ fn is_ready(node: &Value) -> bool {
     super::conditions::holds(&node["status"], "Ready")
 }
 
-/// A node changed: its pods go on, or stand still. Those of a node that is not Ready are no longer ready.
+/// A node changed: its pods go on, or stand still, and those that have no node yet are looked at again. Those of a node
+/// that is not Ready are no longer ready.
 pub(crate) fn node_changed(state: &mut State, node: &Object, now: Timestamp) {
     let is_ready = is_ready(&node.value());
     for pod in state.store.list(state.id("", "pods"), None) {
         let value = pod.value();
-        if value["spec"]["nodeName"].as_str() != Some(&*node.key.name) {
+        // One without a node may have waited for one such as this.
+        if value["spec"]["nodeName"].as_str().is_some_and(|name| name != &*node.key.name) {
             continue;
         }
         if !is_ready && super::conditions::holds(&value["status"], "Ready") {
