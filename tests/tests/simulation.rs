@@ -15,7 +15,7 @@ use nave_tests::world::{self, report::Report};
 /// Seeds that every run takes.
 const FIXED: [u64; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 /// How many fresh ones there are where nothing else is said.
-const FRESH: usize = 4;
+const FRESH: usize = 2;
 /// Worlds at the same time: each runs on a thread of its own.
 const THREADS: usize = 2;
 

@@ -126,7 +126,10 @@ impl Tally {
             let (number, from, cause, phase) = (one.number, &one.from, one.cause, one.phase);
             news.words
                 .push(format!("{key}: move {number} from {from} to {to} ({cause}) {phase}: {}", one.reason));
-            news.begun.push((from.clone(), cause));
+            // What is proposed to a person has not begun to move.
+            if phase != MovePhase::Proposed {
+                news.begun.push((from.clone(), cause));
+            }
         }
         if one.times.fenced_at.is_some() && self.fences.insert(id.clone()) {
             news.words.push(format!("{key}: move {}: {} is fenced", one.number, one.from));
