@@ -4,8 +4,7 @@
 //! written without waiting for the disk, beside the machine's boot id. A file of another boot, or one that cannot be
 //! read, proves nothing. An old file is never wrong: what was promised once stays promised.
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -87,11 +86,7 @@ impl LeaseFile {
         };
         let leases = machine.kept().into_iter().map(line).collect();
         let content = Content { boot_id, highest: machine.highest(), term: machine.term(), leases };
-        let unfinished = self.path.with_extension("json.new");
-        let mut options = std::fs::File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&serde_json::to_vec(&content)?)?;
-        std::fs::rename(&unfinished, &self.path)
+        files::replace_private(&self.path, &serde_json::to_vec(&content)?)
     }
 
     fn load(&self) -> io::Result<Content> {

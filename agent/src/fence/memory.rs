@@ -4,8 +4,7 @@
 //! of it may be missing then.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nave_common::runtime::files;
@@ -59,11 +58,7 @@ impl MemoryFile {
     pub fn write(&self, tracker: &Tracker) -> io::Result<()> {
         let Some(boot_id) = self.boot_id.clone() else { return Ok(()) };
         let content = Content { boot_id, pods: tracker.to_remember() };
-        let unfinished = self.path.with_extension("json.new");
-        let mut options = std::fs::File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&serde_json::to_vec(&content)?)?;
-        std::fs::rename(&unfinished, &self.path)
+        files::replace_private(&self.path, &serde_json::to_vec(&content)?)
     }
 
     fn load(&self) -> io::Result<Content> {

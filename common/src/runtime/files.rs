@@ -35,6 +35,24 @@ pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
+/// As [`write_private`], for what only has to outlive this process: it may be lost in a power cut, and costs no wait for the
+/// disk. Another writer of the same file must not be at work.
+///
+/// # Errors
+/// Where the file system refuses; then the old content still stands.
+pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let unfinished = path.with_added_extension("new");
+    let mut options = File::options();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(PRIVATE_FILE)
+        .open(&unfinished)?
+        .write_all(content)?;
+    fs::rename(&unfinished, path)
+}
+
 /// Makes a folder for its owner alone (0700), and the folders above it where they are missing. One that is there is
 /// left as it is.
 ///
