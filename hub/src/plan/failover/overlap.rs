@@ -26,7 +26,7 @@ pub(super) fn decide(mut work: Work<'_>) -> Decision {
             let before = (work.state.clone(), work.active.clone());
             work.begin_step();
             work.step();
-            if before == (work.state.clone(), work.active.clone()) {
+            if before.0 == work.state && before.1 == work.active {
                 break;
             }
         }
