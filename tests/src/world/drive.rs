@@ -195,7 +195,7 @@ impl World<'_> {
     }
 
     fn look_at_records(&mut self) {
-        let was_frozen = std::mem::replace(&mut self.is_frozen, self.hub.is_frozen());
+        let before = std::mem::replace(&mut self.frozen, self.hub.frozen());
         let mut news = Vec::new();
         for state in self.durable.look() {
             let new = self.tally.take(&state, &mut self.report);
@@ -206,8 +206,8 @@ impl World<'_> {
                 self.happened.push(Happened::Granted(key.clone(), grant.cluster.clone(), grant.epoch));
             }
             for (from, cause) in new.begun {
-                // Between two looks it may have thawed and frozen again; what is so at both was so all the while.
-                let is_frozen = was_frozen && self.is_frozen;
+                // Between two looks it may have thawed and frozen again; the same freeze at both lasted all the while.
+                let is_frozen = before.is_some() && before == self.frozen;
                 self.happened.push(Happened::Began(key.clone(), from, cause, is_frozen));
             }
             news.extend(new.words);

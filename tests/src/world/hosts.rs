@@ -12,6 +12,7 @@ use std::time::Duration;
 use nave_agent::agent::{Agent, Options};
 use nave_agent::identity::Identity;
 use nave_common::digest::Digest;
+use nave_common::failover::Frozen;
 use nave_common::failover::state::Order;
 use nave_common::identity::PeerCertificate;
 use nave_common::name::{ApplicationKey, ClusterName};
@@ -62,11 +63,11 @@ pub struct HubDisk {
 }
 
 impl HubDisk {
-    /// Whether the hub says that it moves nothing by itself.
+    /// Why the hub moves nothing by itself, where it says so.
     #[must_use]
-    pub fn is_frozen(&self) -> bool {
+    pub fn frozen(&self) -> Option<Frozen> {
         let view = self.view.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        view.as_ref().is_some_and(|world| world.hub_failover_view().frozen.is_some())
+        view.as_ref()?.hub_failover_view().frozen.clone()
     }
 
     /// What the hub was last told of an application in a cluster, in words.

@@ -34,6 +34,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use nave_common::failover::Frozen;
 use nave_common::name::ClusterName;
 use nave_hub::records::{ClusterRecord, Record};
 use nave_hub::store::memory::MemoryStore;
@@ -76,8 +77,8 @@ pub struct World<'a> {
     faults: Vec<Fault>,
     contents: Vec<Contents>,
     durable: Durable,
-    /// Whether the hub said, when it was last looked at, that it moves nothing by itself.
-    is_frozen: bool,
+    /// Why the hub, when it was last looked at, moved nothing by itself.
+    frozen: Option<Frozen>,
     /// From when on nothing is put down to a fault; `None` before everything was up once.
     calm_from_ms: Option<u64>,
     checker: Checker,
@@ -145,7 +146,7 @@ impl World<'_> {
             work,
             people,
             faults: Vec::new(),
-            is_frozen: false,
+            frozen: None,
             calm_from_ms: None,
             checker,
             happened: Vec::new(),
