@@ -80,11 +80,14 @@ impl Reconciler {
         if std::mem::take(&mut object.counted) {
             application.queue.end(object.rank);
         }
-        object.meanwhile = None;
         if object.role != Role::Look {
-            // Planned anew meanwhile.
-            self.requeue(application_key, key);
-            return;
+            // Planned anew meanwhile, to wait for what its follower tells: that may have been told while the look was under
+            // way, and is told once. So it is taken now, or looked for again.
+            if object.meanwhile.is_none() && object.role == Role::Keep && object.live == Live::Unknown {
+                object.role = Role::Look;
+            }
+            self.after_task(application_key, key);
+            return self.requeue(application_key, key);
         }
         match verdict {
             look::Verdict::Failed(error) => return self.fail(application_key, key, &error),
@@ -108,6 +111,7 @@ impl Reconciler {
             Role::Share => self.touch(application_key, self.config.record_interval),
             _ => {}
         }
+        self.take_meanwhile(application_key, key);
     }
 
     fn applied(
@@ -223,8 +227,8 @@ impl Reconciler {
         }
     }
 
-    /// What follows whenever a request for an object is over.
-    fn after_task(&mut self, application_key: &ApplicationKey, key: &Arc<ObjectKey>) {
+    /// Takes in what was told of an object while a request for it was under way; what the answer covers is not news.
+    fn take_meanwhile(&mut self, application_key: &ApplicationKey, key: &Arc<ObjectKey>) {
         let Some(application) = self.applications.get_mut(application_key) else { return };
         if let Some(object) = application.objects.get_mut(key)
             && let Some(sight) = object.meanwhile.take()
@@ -232,6 +236,11 @@ impl Reconciler {
             let resource = Arc::clone(&object.resource);
             self.see(Message { resource, sight: *sight });
         }
+    }
+
+    /// What follows whenever a request for an object is over.
+    fn after_task(&mut self, application_key: &ApplicationKey, key: &Arc<ObjectKey>) {
+        self.take_meanwhile(application_key, key);
         self.react(application_key, key);
         let Some(application) = self.applications.get(application_key) else { return };
         let need = application.objects.get(key).map(super::object::Object::need);
