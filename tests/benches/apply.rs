@@ -1,8 +1,9 @@
 //! Applying 1,000 objects to one real API server, beside what that server takes at best, in one run; the pass in which
 //! nothing changed; and one change on its way from the hub to a cluster.
 //!
-//! Prints medians. The budget: at least 90 % of a bare client at its best concurrency; no write where nothing changed;
-//! a change live in 10 ms at the median and 50 ms at the 99th percentile.
+//! Prints medians. The budget: the objects are applied at no less than 90 % of the rate of a bare client at its best
+//! concurrency, both from the first request to the last answer; no write where nothing changed; a change live in 10 ms at
+//! the median and 50 ms at the 99th percentile.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,7 +29,7 @@ const OBJECTS: usize = 1000;
 /// The objects of an application of ordinary size.
 const SMALL: usize = 10;
 const VALUE_BYTES: usize = 1000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const CHANGES: usize = 100;
 
 #[tokio::main]
@@ -94,7 +95,8 @@ impl Bench {
     }
 
     async fn thousand_objects(&mut self, plane: &ControlPlane) -> anyhow::Result<()> {
-        let (mut ours, mut applying, mut kubectl) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut whole, mut kubectl) = (Vec::new(), Vec::new());
+        let (mut before, mut applying, mut after) = (Vec::new(), Vec::new(), Vec::new());
         let mut ceilings = [8, 16, 32].map(|concurrency| (concurrency, Vec::new()));
         for round in 0..ROUNDS {
             for (concurrency, times) in &mut ceilings {
@@ -107,8 +109,12 @@ impl Bench {
             self.empty(&namespace).await?;
             let namespace = self.namespace(&format!("nave-{round}")).await?;
             self.requests.start_span();
-            ours.push(self.apply(&format!("objects-{round}"), &namespace, OBJECTS).await?);
-            applying.push(self.requests.span().context("no object was applied")?);
+            let (from, to) = self.apply(&format!("objects-{round}"), &namespace, OBJECTS).await?;
+            let (first, last) = self.requests.span().context("no object was applied")?;
+            whole.push(to - from);
+            before.push(first - from);
+            applying.push(last - first);
+            after.push(to.saturating_duration_since(last));
         }
         println!("{OBJECTS} ConfigMaps of {VALUE_BYTES} bytes to one real API server, medians of {ROUNDS}");
         let mut best = Duration::MAX;
@@ -119,16 +125,18 @@ impl Bench {
         }
         println!("  kubectl apply --server-side     {}", seconds(median(&mut kubectl)));
         let percent = |time: Duration| 100.0 * best.as_secs_f64() / time.as_secs_f64();
-        let (whole, applying) = (median(&mut ours), median(&mut applying));
+        let (whole, applying) = (median(&mut whole), median(&mut applying));
         println!(
-            "  nave, apply to in sync on hub   {}   {:.0} % of the bare client's best (budget 90 %)",
-            seconds(whole),
-            percent(whole)
-        );
-        println!(
-            "    of it first to last object    {}   {:.0} %; the rest is the hub, the wire, the inventory and the status",
+            "  nave, first object to last      {}   {:.0} % of the bare client's best (budget 90 %)",
             seconds(applying),
             percent(applying)
+        );
+        println!(
+            "  nave, apply to in sync on hub   {}   {:.0} %: {} before the first object (hub, wire, inventory), {} after the last",
+            seconds(whole),
+            percent(whole),
+            millis(median(&mut before)),
+            millis(median(&mut after)),
         );
         Ok(())
     }
@@ -237,13 +245,19 @@ impl Bench {
         Ok(started.elapsed())
     }
 
-    async fn apply(&mut self, name: &str, namespace: &str, objects: usize) -> anyhow::Result<Duration> {
+    /// When the hub was asked, and when it showed all in sync.
+    async fn apply(
+        &mut self,
+        name: &str,
+        namespace: &str,
+        objects: usize,
+    ) -> anyhow::Result<(Instant, Instant)> {
         let request = self.request(name, namespace, &bundle("0", objects)?).await?;
         let started = Instant::now();
         self.fleet.apply_application(request).await?;
         let count = self.fleet.list_applications(v1::ListApplicationsRequest::default()).await?;
         self.in_sync(count.into_inner().applications.len()).await?;
-        Ok(started.elapsed())
+        Ok((started, Instant::now()))
     }
 
     /// Uploads the bundle and makes the request that names it.
@@ -333,9 +347,8 @@ impl Requests {
         }
     }
 
-    fn span(&self) -> Option<Duration> {
-        let span = self.span.lock().ok()?;
-        span.map(|(first, last)| last - first)
+    fn span(&self) -> Option<(Instant, Instant)> {
+        *self.span.lock().ok()?
     }
 
     fn snapshot(&self) -> (u64, u64) {
