@@ -92,6 +92,18 @@ pub enum Error {
     /// Nothing listens there, or the connection broke.
     #[error("the fencing webhook cannot be reached")]
     Io(#[from] std::io::Error),
+    /// Its certificate is not one to trust: nothing was asked.
+    #[error(
+        "the certificate of the fencing webhook is refused: expected one for {host} that is valid now and signed by an \
+         authority in its caFile"
+    )]
+    Certificate {
+        /// Who was dialled.
+        host: String,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
+    },
     /// It does not speak HTTP, or stopped in the middle.
     #[error("the fencing webhook does not answer")]
     Http(#[from] hyper::Error),
@@ -157,7 +169,8 @@ impl Webhook {
                 None => self.exchange(TokioIo::new(socket), question).await,
                 Some(tls) => {
                     let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::Url)?;
-                    self.exchange(TokioIo::new(tls.connect(name, socket).await?), question).await
+                    let socket = tls.connect(name, socket).await.map_err(|error| refused(host, error))?;
+                    self.exchange(TokioIo::new(socket), question).await
                 }
             }
         };
@@ -197,6 +210,17 @@ impl Webhook {
                 exchange.await
             }
         }
+    }
+}
+
+/// A certificate that is not trusted is another mistake than a webhook that is away.
+fn refused(host: &str, error: std::io::Error) -> Error {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<tokio_rustls::rustls::Error>());
+    match tls {
+        Some(tokio_rustls::rustls::Error::InvalidCertificate(_)) => {
+            Error::Certificate { host: host.to_owned(), source: error }
+        }
+        _ => Error::Io(error),
     }
 }
 
@@ -345,3 +369,7 @@ async fn try_confirm(parts: &Parts, question: &Question) -> Result<(), error::Er
     parts.commit(transaction).await?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "fencing_tests.rs"]
+mod tests;
