@@ -3,7 +3,7 @@
 //! One durable record for each application that failover has anything to do with. The hub's failover planner makes the
 //! next one from the last and from what is seen; people's orders stand in it until the planner has taken them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -48,6 +48,17 @@ pub struct FailoverState {
     /// The number of the newest move.
     #[serde(default)]
     pub move_count: u64,
+    /// In how many more clusters it was to stand ready when that was last decided: a lower number is an edit.
+    #[serde(default, skip_serializing_if = "is_none_wanted")]
+    pub standby_count: u32,
+    /// Where it stands ready and a person wants it no more: removed as soon as it is known that nothing of it runs there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub surplus: BTreeSet<ClusterName>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_none_wanted(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A cluster in which an application's objects stand with nothing running.
@@ -328,6 +339,8 @@ impl FailoverState {
             degraded_revision: None,
             orders: Vec::new(),
             move_count: 0,
+            standby_count: 0,
+            surplus: BTreeSet::new(),
         }
     }
 

@@ -172,6 +172,8 @@ impl TryFrom<v1::FailoverState> for FailoverState {
             degraded_revision: wire.degraded_revision,
             orders: list(wire.orders, "orders")?,
             move_count: wire.move_count,
+            standby_count: wire.standby_count,
+            surplus: names(&wire.surplus, "surplus")?.into_iter().collect(),
         })
     }
 }
@@ -188,6 +190,8 @@ impl From<&FailoverState> for v1::FailoverState {
             degraded_revision: state.degraded_revision,
             orders: wire_list(&state.orders),
             move_count: state.move_count,
+            standby_count: state.standby_count,
+            surplus: state.surplus.iter().map(ToString::to_string).collect(),
         }
     }
 }

@@ -176,8 +176,11 @@ fn state() -> impl Strategy<Value = FailoverState> {
     let flaps = (any::<u32>(), some_time()).prop_map(|(count, last_at)| Flaps { count, last_at });
     let maps = (btree_map(cluster_name(), parked, 0..3), btree_map(cluster_name(), flaps, 0..3));
     let lists = (vec(a_move(), 0..3), vec(a_move(), 0..3), vec(order(), 0..3));
-    (application_key(), maps, of(grant), lists, of(any::<u64>()), any::<u64>()).prop_map(
-        |(application, (parked, flaps), grant, (moves, history, orders), degraded_revision, move_count)| {
+    let standbys = (any::<u32>(), proptest::collection::btree_set(cluster_name(), 0..3));
+    let counts = (of(any::<u64>()), any::<u64>());
+    (application_key(), maps, of(grant), lists, counts, standbys).prop_map(
+        |(application, (parked, flaps), grant, (moves, history, orders), counts, standbys)| {
+            let ((degraded_revision, move_count), (standby_count, surplus)) = (counts, standbys);
             FailoverState {
                 application,
                 parked,
@@ -188,6 +191,8 @@ fn state() -> impl Strategy<Value = FailoverState> {
                 degraded_revision,
                 orders,
                 move_count,
+                standby_count,
+                surplus,
             }
         },
     )

@@ -48,7 +48,7 @@ impl Work<'_> {
         }
         if let Some(grant) = &self.state.grant {
             let running = [grant.cluster.clone()];
-            self.add_standbys(&running);
+            self.keep_standbys(&running);
         }
     }
 
@@ -158,12 +158,6 @@ impl Work<'_> {
             self.end(0, MovePhase::Aborted, "it is Exclusive now".into());
         }
         self.grant(rules, &to);
-    }
-
-    /// Whether a cluster that is told to stop has nothing of it running.
-    fn has_stopped(&self, cluster: &ClusterName) -> bool {
-        let seen = self.seen(cluster).filter(|seen| seen.is_heard && seen.is_applied);
-        seen.is_some_and(|seen| seen.fence.as_ref().is_none_or(|it| it.state == FenceState::Confirmed))
     }
 
     fn grant(&mut self, rules: &Exclusive, to: &ClusterName) {

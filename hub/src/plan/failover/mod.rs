@@ -7,7 +7,7 @@
 //!
 //! What holds (see the properties beside it): deciding again on what was decided changes nothing; Exclusive work is
 //! never granted while an older grant is not known to be dead; while the hub doubts itself, nothing moves that nobody
-//! ordered; leaving parks, and never removes.
+//! ordered; leaving parks, and never removes; a standby is removed only by an edit that wants fewer.
 
 pub mod doubt;
 mod exclusive;
@@ -17,6 +17,7 @@ mod orders;
 mod overlap;
 pub mod pretend;
 pub mod rate;
+mod standby;
 pub mod words;
 mod work;
 

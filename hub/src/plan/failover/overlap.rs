@@ -69,7 +69,7 @@ impl Work<'_> {
         self.begin_moves();
         self.come_home();
         let running: Vec<ClusterName> = self.active.iter().cloned().collect();
-        self.add_standbys(&running);
+        self.keep_standbys(&running);
     }
 
     fn stands(&self) -> BTreeMap<ClusterName, Stand> {

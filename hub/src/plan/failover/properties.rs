@@ -8,6 +8,7 @@ use nave_common::assignment::Desired;
 use nave_common::failover::state::{Cause, Move, MovePhase, OrderKind};
 use nave_common::failover::{FailoverMode, Fence, Frozen};
 use nave_common::name::ClusterName;
+use nave_common::status::FenceState;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -40,6 +41,7 @@ enum Event {
     Confirm,
     Revise,
     Count(u32),
+    Standbys(u32),
     RestartHub,
     /// It is decided, and the commit fails.
     Conflict,
@@ -73,6 +75,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => Just(Event::Confirm),
         1 => Just(Event::Revise),
         1 => (1_u32..4).prop_map(Event::Count),
+        2 => (0_u32..4).prop_map(Event::Standbys),
         1 => Just(Event::RestartHub),
         1 => Just(Event::Conflict),
     ]
@@ -81,7 +84,7 @@ fn event() -> impl Strategy<Value = Event> {
 impl Event {
     /// Whether people changed what is wanted, so that something may be removed.
     fn is_edit(&self) -> bool {
-        matches!(self, Self::Admit(..) | Self::Count(_))
+        matches!(self, Self::Admit(..) | Self::Count(_) | Self::Standbys(_))
     }
 
     fn happen(&self, stage: &mut Stage) {
@@ -134,6 +137,7 @@ impl Event {
                     stage.application.spec.placement.count = Some(count);
                 }
             }
+            Self::Standbys(count) => stage.application.spec.failover.standby_count = Some(count),
             Self::RestartHub => stage.restart_hub(),
             Self::Conflict => drop(stage.look()),
         }
@@ -181,6 +185,7 @@ fn run(mode: &str, events: &[Event]) -> Result<Stage, TestCaseError> {
         let world = stage.clone();
         let decision = stage.plan();
         never_two(&world, &stage)?;
+        only_what_has_stopped_is_surplus(&world, &stage)?;
         nothing_is_removed(event, &world, &stage)?;
         within_limits(&before, &world, &stage)?;
         for it in begun(&world, &stage).filter(|it| it.cause == Cause::Degraded) {
@@ -258,11 +263,40 @@ fn nothing_is_removed(event: &Event, before: &Stage, after: &Stage) -> Result<()
             let found = before.fleet.find(cluster);
             found.map(|it| (*it.labels).clone()).unwrap_or_default()
         });
-        if !matches!(told.desired, Desired::Run(_)) || !is_admitted {
+        // What an edit wanted gone may go later, when it is known to have stopped.
+        let is_surplus = before.state.surplus.contains(cluster);
+        if !matches!(told.desired, Desired::Run(_)) || !is_admitted || is_surplus {
             continue;
         }
         let stays = after.told.get(cluster).is_some_and(|it| matches!(it.desired, Desired::Run(_)));
         prop_assert!(stays, "{cluster} is removed after {event:?}: {}", before.picture());
+    }
+    Ok(())
+}
+
+/// A standby that nobody wants any more is neither home nor the holder, and goes only once nothing of it runs there.
+fn only_what_has_stopped_is_surplus(before: &Stage, after: &Stage) -> Result<(), TestCaseError> {
+    let holder = after.state.grant.as_ref().map(|grant| &grant.cluster);
+    for cluster in &after.state.surplus {
+        let is_standby = after.state.parked.get(cluster).is_some_and(|parked| !parked.is_home);
+        prop_assert!(is_standby && holder != Some(cluster), "{cluster} is surplus: {}", after.picture());
+    }
+    let is_admitted = |cluster: &ClusterName| {
+        let found = after.fleet.find(cluster).map(|it| (*it.labels).clone()).unwrap_or_default();
+        after.application.spec.placement.clusters.matches(&found)
+    };
+    let stands =
+        |cluster: &ClusterName| after.last.as_ref().is_some_and(|it| it.stands.contains_key(cluster));
+    for (cluster, parked) in before.state.parked.iter().filter(|(cluster, _)| is_admitted(cluster)) {
+        if stands(cluster) {
+            continue;
+        }
+        prop_assert!(!parked.is_home, "its home {cluster} is removed: {}", before.picture());
+        let spoke = &before.spokes[cluster];
+        let said = spoke.fence.as_ref().map(|fence| fence.state);
+        let has_stopped = spoke.runs.is_none() && said.is_none_or(|said| said == FenceState::Confirmed);
+        let was_told = before.told.contains_key(cluster);
+        prop_assert!(has_stopped || !was_told, "{cluster} is removed while it runs it: {}", before.picture());
     }
     Ok(())
 }

@@ -39,7 +39,7 @@ pub(super) struct Spoke {
     pub(super) runs: Option<Epoch>,
     /// How long the lease of what it runs lasts, if nothing renews it.
     lease_ends: Duration,
-    fence: Option<FenceStatus>,
+    pub(super) fence: Option<FenceStatus>,
     was_healthy: bool,
     /// Its agent takes nothing in, though it is heard.
     pub(super) is_slow: bool,

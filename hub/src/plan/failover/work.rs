@@ -295,38 +295,6 @@ impl<'a> Work<'a> {
         self.inputs.limits.moves.saturating_sub(self.begun_count)
     }
 
-    /// Makes sure that the objects of the application stand ready in as many more clusters as it wants.
-    pub(super) fn add_standbys(&mut self, running: &[ClusterName]) {
-        let wanted = self.rules().standbys() as usize;
-        if wanted == 0 || self.placement().count.is_none() || running.is_empty() {
-            return;
-        }
-        let missing = wanted.saturating_sub(self.ready().len());
-        if missing == 0 {
-            return;
-        }
-        let mut current = running.to_vec();
-        current.extend(self.state.parked.keys().cloned());
-        current.sort_unstable();
-        current.dedup();
-        let mut avoid = self.signalled();
-        avoid.retain(|cluster| !current.contains(cluster));
-        let found = self.place_many(current.len() + missing, &current, &avoid);
-        let since = self.wall();
-        let new: Vec<ClusterName> =
-            found.into_iter().filter(|cluster| !current.contains(cluster)).take(missing).collect();
-        // A new or returning cluster could stand by.
-        self.waits = self.waits.or(Waits {
-            for_clusters: new.len() < missing,
-            for_heard: new.len() < missing,
-            for_room: new.len() < missing,
-        });
-        for cluster in new {
-            let parked = nave_common::failover::state::Parked { since, is_home: false, replaced_by: None };
-            self.state.parked.insert(cluster, parked);
-        }
-    }
-
     /// Whether a move of this cause waits while the hub doubts itself.
     pub(super) fn waits_for_thaw(&self, cause: Cause) -> bool {
         is_by_itself(cause) && self.inputs.limits.frozen.is_some()
