@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Namespace;
@@ -15,6 +16,9 @@ use crate::config::{Args, Config};
 use crate::connection::dial::Credentials;
 use crate::identity::{self, Identity};
 use crate::{reconcile, web};
+
+/// How long the API server may take to say which cluster it is, at a start after the first.
+const UID_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs until the process is told to stop.
 ///
@@ -81,6 +85,27 @@ pub async fn cluster_uid(client: &kube::Client) -> anyhow::Result<String> {
     namespace.metadata.uid.context("the namespace kube-system has no UID")
 }
 
+/// Refuses to start on another cluster than the one that enrolled: a copied data folder would apply one cluster's work in
+/// another. An API server that does not answer now is no reason: what runs has to be fenced nevertheless.
+async fn check_cluster(identity: &Identity, client: &kube::Client, data_dir: &Path) -> anyhow::Result<()> {
+    match tokio::time::timeout(UID_TIMEOUT, cluster_uid(client)).await {
+        Ok(Ok(uid)) if uid != identity.cluster_uid => bail!(
+            "this agent enrolled as {} from another cluster: the UID of kube-system there is {}, and here it is {uid}; \
+             where this is another cluster, remove {} and enrol it under a name of its own; where {} was made anew, \
+             delete it from the fleet first (nave delete cluster {})",
+            identity.cluster,
+            identity.cluster_uid,
+            data_dir.display(),
+            identity.cluster,
+            identity.cluster
+        ),
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "cannot check that this is the cluster that enrolled"),
+        Err(_) => tracing::warn!("cannot check that this is the cluster that enrolled: no answer in time"),
+    }
+    Ok(())
+}
+
 async fn identity(config: &Config, client: &kube::Client) -> anyhow::Result<Identity> {
     if let Some(identity) = Identity::load(&config.data_dir)? {
         if let Some(name) = config.name.as_ref().filter(|name| **name != identity.cluster) {
@@ -90,6 +115,7 @@ async fn identity(config: &Config, client: &kube::Client) -> anyhow::Result<Iden
                 config.data_dir.display()
             );
         }
+        check_cluster(&identity, client, &config.data_dir).await?;
         return Ok(identity);
     }
     let name = config.name.clone().context("--name is missing: the cluster's name in the fleet")?;

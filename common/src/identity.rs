@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 
 /// What every identity begins with: the scheme and the trust domain.
 const TRUST_DOMAIN: &str = "spiffe://nave/";
+/// What a digest's text begins with, which a certificate leaves out.
+const ENROLMENT_PREFIX: &str = "sha256:";
 
 /// Who speaks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,6 +94,9 @@ pub struct PeerCertificate {
     pub not_after: Timestamp,
     /// The digest of its DER bytes, which tells it from every other.
     pub fingerprint: Digest,
+    /// Which enrolment it goes back to: the digest of the public key that was enrolled. It stays the same through
+    /// renewals, and a cluster that joins anew has another.
+    pub enrolment: Digest,
 }
 
 /// The identity in a certificate (DER).
@@ -120,12 +125,30 @@ pub fn read_certificate(der: &[u8]) -> Result<PeerCertificate, Error> {
     let [uri] = uris.as_slice() else { return Err(Error::Count(uris.len())) };
     let instant =
         |seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1000)).map_err(|_| Error::Certificate);
+    let mut units = certificate.subject().iter_organizational_unit();
+    let enrolment = match (units.next(), units.next()) {
+        // The first certificate of a key begins an enrolment.
+        (None, _) => Digest::of(certificate.public_key().raw),
+        (Some(unit), None) => {
+            let digits = unit.as_str().map_err(|_| Error::Certificate)?;
+            format!("{ENROLMENT_PREFIX}{digits}").parse().map_err(|_| Error::Certificate)?
+        }
+        (Some(_), Some(_)) => return Err(Error::Certificate),
+    };
     Ok(PeerCertificate {
         identity: uri.parse()?,
         not_before: instant(certificate.validity().not_before.timestamp())?,
         not_after: instant(certificate.validity().not_after.timestamp())?,
         fingerprint: Digest::of(der),
+        enrolment,
     })
+}
+
+/// An enrolment as a renewed certificate names it, in its only organizational unit: 64 hex digits, which is as much as
+/// that may hold.
+#[must_use]
+pub fn enrolment_unit(enrolment: &Digest) -> String {
+    enrolment.to_string().trim_start_matches(ENROLMENT_PREFIX).to_owned()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::fmt;
 use nave_common::application::Application;
 use nave_common::assignment::{Assignment, Generation};
 use nave_common::cluster::Cluster;
+use nave_common::digest::Digest;
 use nave_common::event::Event;
 use nave_common::failover::state::FailoverState;
 use nave_common::name::{ApplicationKey, ApplicationName, ClusterName, ProjectName};
@@ -213,6 +214,18 @@ pub struct ClusterRecord {
     /// The change that led to this; it goes on into the assignments.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub change_id: String,
+    /// The enrolment whose certificates are valid, and no other's. `None` of a record that an older hub wrote, until the
+    /// cluster connects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrolment: Option<Digest>,
+}
+
+impl ClusterRecord {
+    /// A cluster that no agent has enrolled as yet, changed by nobody.
+    #[must_use]
+    pub fn new(cluster: Cluster) -> Self {
+        Self { cluster, change_id: String::new(), enrolment: None }
+    }
 }
 
 /// What people said of failover as a whole, and what the hub promised of it.

@@ -316,7 +316,7 @@ fn cluster_record(index: usize) -> Record {
         json!({"metadata": {"name": format!("cluster-{index}"), "labels": labels(index)}}),
     )
     .expect("a cluster");
-    Record::Cluster(Box::new(ClusterRecord { cluster, change_id: String::new() }))
+    Record::Cluster(Box::new(ClusterRecord::new(cluster)))
 }
 
 fn application(index: usize, mut spec: Value) -> Application {

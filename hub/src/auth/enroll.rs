@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nave_common::cluster::{Cluster, ClusterSpec};
 use nave_common::event::{Event, Severity};
-use nave_common::identity::Identity;
+use nave_common::identity::{Identity, read_certificate};
 use nave_common::metadata::{ClusterMetadata, Labels};
 use nave_common::name::ClusterName;
 use nave_common::selector::check_labels;
@@ -109,7 +109,7 @@ async fn try_enroll(parts: &Parts, wish: &Wish, request: &v1::EnrollRequest) -> 
     check_only_name(parts, wish)?;
     let cluster_key = Name::Cluster(wish.cluster.clone()).key()?;
     let known = parts.store.get(&cluster_key).await?;
-    let (record, is_new) = record(parts, wish, &token, known.as_ref())?;
+    let (mut record, is_new) = record(parts, wish, &token, known.as_ref())?;
     // Before the commit, so that no token is spent on a request that cannot be signed; after the check of the token, so
     // that strangers cannot have anything signed.
     let identity = Identity::Cluster(wish.cluster.clone());
@@ -117,6 +117,9 @@ async fn try_enroll(parts: &Parts, wish: &Wish, request: &v1::EnrollRequest) -> 
         .authority
         .sign_csr(&request.certificate_signing_request, &identity, parts.now(), AGENT_VALIDITY)
         .map_err(|error| Error::field("certificateSigningRequest", error))?;
+    // From here on this key's certificates are valid under the name, and no older one's.
+    let signed = read_certificate(&certificate).map_err(|error| Error::Internal(error.to_string()))?;
+    record.enrolment = Some(signed.enrolment);
     let spent = JoinToken { uses_left: token.uses_left.saturating_sub(1), ..*token };
     let mut transaction = Transaction::new()
         .expect(token_key, Expect::Sequence(token_entry.sequence))
@@ -159,15 +162,17 @@ fn record(
         metadata.created_at = Some(parts.now());
         let spec = ClusterSpec { uid: Some(wish.uid.clone()), ..ClusterSpec::default() };
         let cluster = Cluster { metadata, spec, status: None };
-        return Ok((ClusterRecord { cluster, change_id: String::new() }, true));
+        return Ok((ClusterRecord::new(cluster), true));
     };
     let Some(Record::Cluster(mut record)) = Record::parse(&entry.key, &entry.value)? else {
         return Err(Error::Internal(format!("the record {} is no cluster", entry.key)));
     };
     let cluster = &mut record.cluster;
     if cluster.spec.uid.as_ref().is_some_and(|bound| *bound != wish.uid) {
+        super::enrolment::tell_other_uid(parts, &wish.cluster);
         return Err(Error::Refused(format!(
-            "the name {} is bound to another cluster: its kube-system namespace has another UID; choose another name",
+            "the name {0} is bound to another cluster: its kube-system namespace has another UID; choose another name, or, where {0} was \
+             made anew, take it out of the fleet first (nave delete cluster {0})",
             wish.cluster
         )));
     }

@@ -2,4 +2,5 @@
 
 pub mod access;
 pub mod enroll;
+pub mod enrolment;
 pub mod peer;

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use nave_common::digest::Digest;
 use nave_common::identity::{self, Identity, PeerCertificate};
 use nave_common::name::{ClusterName, UserName};
 use nave_common::time::Timestamp;
@@ -57,7 +58,7 @@ impl Peer {
         !matches!(self.who, Who::Nobody)
     }
 
-    fn identity(&self, now: Timestamp) -> Result<&Identity, Error> {
+    fn certificate(&self, now: Timestamp) -> Result<&PeerCertificate, Error> {
         match &self.who {
             Who::Nobody => Err(Error::Unauthenticated(
                 "no certificate was shown; expected one that this hub signed".into(),
@@ -66,15 +67,14 @@ impl Peer {
             Who::Known(certificate) if now > certificate.not_after => {
                 Err(Error::Unauthenticated(format!("the certificate ran out at {}", certificate.not_after)))
             }
-            Who::Known(certificate) => Ok(&certificate.identity),
+            Who::Known(certificate) => Ok(certificate),
         }
     }
 }
 
-fn identity_of<T>(request: &Request<T>) -> Result<&Identity, Error> {
+fn peer_of<T>(request: &Request<T>) -> Result<&Peer, Error> {
     let peer = request.extensions().get::<Peer>();
-    let peer = peer.ok_or_else(|| Error::Unauthenticated("the connection has no TLS".into()))?;
-    peer.identity(Timestamp::now())
+    peer.ok_or_else(|| Error::Unauthenticated("the connection has no TLS".into()))
 }
 
 /// Where a request comes from.
@@ -88,7 +88,7 @@ pub fn address<T>(request: &Request<T>) -> Option<SocketAddr> {
 /// # Errors
 /// [`Error::Unauthenticated`] where it is nobody, [`Error::Denied`] where it is an agent.
 pub fn user<T>(request: &Request<T>) -> Result<UserName, Error> {
-    match identity_of(request)? {
+    match &peer_of(request)?.certificate(Timestamp::now())?.identity {
         Identity::User(name) => Ok(name.clone()),
         other => {
             Err(Error::Denied(format!("{other} may not call this: FleetService is for people and pipelines")))
@@ -96,13 +96,26 @@ pub fn user<T>(request: &Request<T>) -> Result<UserName, Error> {
     }
 }
 
-/// The cluster whose agent calls.
+/// An agent, as its certificate says: whether that still counts is [`super::enrolment`]'s to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentPeer {
+    /// The cluster that it speaks for.
+    pub cluster: ClusterName,
+    /// The enrolment that its certificate goes back to.
+    pub enrolment: Digest,
+}
+
+/// The agent that calls.
 ///
 /// # Errors
 /// [`Error::Unauthenticated`] where it is nobody, [`Error::Denied`] where it is no agent.
-pub fn cluster<T>(request: &Request<T>) -> Result<ClusterName, Error> {
-    match identity_of(request)? {
-        Identity::Cluster(name) => Ok(name.clone()),
+pub fn agent<T>(request: &Request<T>) -> Result<AgentPeer, Error> {
+    agent_in(peer_of(request)?.certificate(Timestamp::now())?)
+}
+
+fn agent_in(certificate: &PeerCertificate) -> Result<AgentPeer, Error> {
+    match &certificate.identity {
+        Identity::Cluster(name) => Ok(AgentPeer { cluster: name.clone(), enrolment: certificate.enrolment }),
         other => Err(Error::Denied(format!("{other} may not call this: AgentService is for agents"))),
     }
 }
@@ -120,7 +133,6 @@ impl Interceptor for OnlyUsers {
 
 #[cfg(test)]
 mod tests {
-    use nave_common::digest::Digest;
     use tonic::Code;
 
     use super::*;
@@ -137,6 +149,7 @@ mod tests {
             not_before: Timestamp::EPOCH,
             not_after,
             fingerprint: Digest::of(b""),
+            enrolment: Digest::of(b"a key"),
         }))
     }
 
@@ -145,12 +158,14 @@ mod tests {
         let later = Timestamp::now().plus(std::time::Duration::from_secs(60));
         let (agent, person, hub) =
             ("spiffe://nave/cluster/eu-1", "spiffe://nave/user/ana", "spiffe://nave/hub");
-        assert_eq!(cluster(&request(known(agent, later))).unwrap().as_str(), "eu-1");
+        let known_agent = super::agent(&request(known(agent, later))).unwrap();
+        assert_eq!(known_agent.cluster.as_str(), "eu-1");
+        assert_eq!(known_agent.enrolment, Digest::of(b"a key"));
         assert_eq!(user(&request(known(person, later))).unwrap().as_str(), "ana");
         for refused in [user(&request(known(agent, later))).err(), user(&request(known(hub, later))).err()] {
             assert_eq!(refused.unwrap().code(), Code::PermissionDenied);
         }
-        assert_eq!(cluster(&request(known(person, later))).unwrap_err().code(), Code::PermissionDenied);
+        assert_eq!(super::agent(&request(known(person, later))).unwrap_err().code(), Code::PermissionDenied);
     }
 
     #[test]

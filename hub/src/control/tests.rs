@@ -140,6 +140,7 @@ impl Scene {
         self.write([Record::Cluster(Box::new(ClusterRecord {
             cluster,
             change_id: format!("label-{name}"),
+            enrolment: None,
         }))])
         .await;
     }
@@ -429,7 +430,7 @@ async fn ten_thousand_clusters_are_told_in_one_generation() {
     for names in names.chunks(100) {
         let records = names.iter().map(|name| {
             let cluster: Cluster = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
-            Record::Cluster(Box::new(ClusterRecord { cluster, change_id: String::new() }))
+            Record::Cluster(Box::new(ClusterRecord::new(cluster)))
         });
         scene.write(records).await;
     }

@@ -14,6 +14,8 @@ use nave_proto::v1;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
+use crate::auth::enrolment;
+use crate::auth::peer::AgentPeer;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::parts::Parts;
@@ -65,13 +67,12 @@ impl Drop for Counted {
 pub(super) async fn fetch(
     parts: &Parts,
     counts: &Arc<Counts>,
-    cluster: ClusterName,
+    agent: AgentPeer,
     request: &v1::FetchBundleRequest,
 ) -> Result<Chunks, Error> {
     let digest: Digest = request.digest.parse().map_err(|error| Error::field("digest", error))?;
-    if parts.world.read(|state| !state.clusters().contains_key(&cluster)) {
-        return Err(super::stream::not_joined(&cluster));
-    }
+    parts.world.read(|state| enrolment::check(state, &agent))?;
+    let cluster = agent.cluster;
     if !is_told(parts, &cluster, &digest) {
         return Err(Error::Denied(format!("no assignment of cluster {cluster} names bundle {digest}")));
     }

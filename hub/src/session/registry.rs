@@ -38,6 +38,8 @@ struct Inner {
     streams: HashMap<ClusterName, Stream>,
     /// Of clusters one of whose streams was replaced.
     rivalries: HashMap<ClusterName, Rivalry>,
+    /// Clusters under whose name another one came, and when that was last told.
+    impostors_told_at: HashMap<ClusterName, Instant>,
     next_id: u64,
     is_stopping: bool,
 }
@@ -102,6 +104,19 @@ impl Registry {
         }
         drop(inner);
         (Place { registry: self.clone(), cluster: cluster.clone(), id, is_rivalry_news }, closing)
+    }
+
+    /// Whether it is time to tell that another cluster came under this name, which is taken note of. Only for names in
+    /// the fleet, so that this stays as small as that is.
+    pub fn is_impostor_news(&self, cluster: &ClusterName) -> bool {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        let told_at = inner.impostors_told_at.get(cluster);
+        let is_news = told_at.is_none_or(|at| now.saturating_duration_since(*at) >= RIVALRY_TOLD_EVERY);
+        if is_news {
+            inner.impostors_told_at.insert(cluster.clone(), now);
+        }
+        is_news
     }
 
     /// Closes every stream, and those that come later.

@@ -46,10 +46,10 @@ impl AgentService for Agents {
         &self,
         request: Request<Streaming<v1::SyncRequest>>,
     ) -> Result<Response<Self::SyncStream>, Status> {
-        let cluster = peer::cluster(&request)?;
+        let agent = peer::agent(&request)?;
         let outbox = Shared::new(self.parts.metrics.clone());
-        let view = ClusterView { world: self.parts.world.clone(), cluster: cluster.clone() };
-        tokio::spawn(stream::run(self.parts.clone(), cluster, request.into_inner(), outbox.clone()));
+        let view = ClusterView { world: self.parts.world.clone(), cluster: agent.cluster.clone() };
+        tokio::spawn(stream::run(self.parts.clone(), agent, request.into_inner(), outbox.clone()));
         Ok(Response::new(Outgoing::new(outbox, view)))
     }
 
@@ -59,8 +59,8 @@ impl AgentService for Agents {
         &self,
         request: Request<v1::FetchBundleRequest>,
     ) -> Result<Response<Self::FetchBundleStream>, Status> {
-        let cluster = peer::cluster(&request)?;
-        let chunks = fetch::fetch(&self.parts, &self.fetches, cluster, &request.into_inner()).await?;
+        let agent = peer::agent(&request)?;
+        let chunks = fetch::fetch(&self.parts, &self.fetches, agent, &request.into_inner()).await?;
         Ok(Response::new(chunks))
     }
 }

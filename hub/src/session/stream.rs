@@ -17,6 +17,8 @@ use super::machine::{Machine, Opening, Wanted};
 use super::outbox::Shared;
 use super::registry::Closing;
 use super::{grants, intake, report};
+use crate::auth::enrolment;
+use crate::auth::peer::AgentPeer;
 use crate::backup::compare::compare;
 use crate::error::Error;
 use crate::parts::Parts;
@@ -28,6 +30,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a session keeps between messages.
 struct Session {
     parts: Arc<Parts>,
+    agent: AgentPeer,
     cluster: ClusterName,
     outbox: Arc<Shared>,
     link: Link,
@@ -39,12 +42,13 @@ struct Session {
 /// Serves one stream until either side ends it.
 pub(super) async fn run(
     parts: Arc<Parts>,
-    cluster: ClusterName,
+    agent: AgentPeer,
     inbound: Streaming<v1::SyncRequest>,
     outbox: Arc<Shared>,
 ) {
+    let cluster = agent.cluster.clone();
     parts.metrics.sessions.inc();
-    let ended = serve(parts.clone(), cluster.clone(), inbound, outbox.clone()).await;
+    let ended = serve(parts.clone(), agent, inbound, outbox.clone()).await;
     parts.metrics.sessions.dec();
     match ended {
         Ok(()) => {
@@ -60,7 +64,7 @@ pub(super) async fn run(
 
 async fn serve(
     parts: Arc<Parts>,
-    cluster: ClusterName,
+    agent: AgentPeer,
     mut inbound: Streaming<v1::SyncRequest>,
     outbox: Arc<Shared>,
 ) -> Result<(), Status> {
@@ -71,15 +75,16 @@ async fn serve(
         Ok(Err(status)) => return Err(status),
         Err(_) => return Err(Status::deadline_exceeded("no Hello came in time")),
     };
-    check_uid(&parts, &cluster, &hello.cluster_uid)?;
+    let cluster = agent.cluster.clone();
     // Subscribed before anything is read, so that no change falls in between.
     let mut changes = parts.world.subscribe(Interest::Cluster(cluster.clone()));
+    enrolment::admit(&parts, &agent, &hello.cluster_uid).await?;
     let (place, mut closing) = parts.sessions.enter(&cluster);
     if place.is_rivalry_news {
         report::rivalry(&parts, &cluster);
     }
-    let link = parts.world.connected(&cluster).ok_or_else(|| not_joined(&cluster))?;
-    let mut session = Session { parts, cluster, outbox, link, term: 0, unknown: BTreeSet::new() };
+    let link = parts.world.connected(&cluster).ok_or_else(|| enrolment::not_joined(&cluster))?;
+    let mut session = Session { parts, agent, cluster, outbox, link, term: 0, unknown: BTreeSet::new() };
     session.open(hello)?;
 
     let lease = session.parts.liveness_lease;
@@ -106,29 +111,6 @@ async fn serve(
                 silence.as_mut().reset(heard_at + lease);
             }
         }
-    }
-}
-
-/// Refuses the agent of a cluster that is not there, or no longer.
-pub(super) fn not_joined(cluster: &ClusterName) -> Error {
-    Error::Denied(format!(
-        "cluster {cluster} is not in this hub's fleet: it never joined, or it was deleted; \
-         enrol it with a token of nave token create"
-    ))
-}
-
-/// A name belongs to the cluster that joined under it.
-fn check_uid(parts: &Parts, cluster: &ClusterName, uid: &str) -> Result<(), Error> {
-    let bound = parts.world.read(|state| Some(state.clusters().get(cluster)?.record.value.spec.uid.clone()));
-    match bound {
-        None => {
-            parts.world.set_stranger(cluster);
-            Err(not_joined(cluster))
-        }
-        Some(Some(bound)) if bound != uid => Err(Error::Denied(format!(
-            "the name {cluster} is bound to another cluster: its kube-system namespace has another UID"
-        ))),
-        Some(_) => Ok(()),
     }
 }
 
@@ -218,10 +200,8 @@ impl Session {
 
     fn changed(&mut self, changes: Changes) -> Result<(), Error> {
         let Changes { clusters, assignments, everything, .. } = changes;
-        if (everything || !clusters.is_empty())
-            && self.parts.world.read(|state| !state.clusters().contains_key(&self.cluster))
-        {
-            return Err(not_joined(&self.cluster));
+        if everything || !clusters.is_empty() {
+            self.parts.world.read(|state| enrolment::check(state, &self.agent))?;
         }
         let keys: Vec<ApplicationKey> = if everything {
             let told = self.parts.world.read(|state| told(state, &self.cluster));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nave_common::assignment::{Assignment, Desired};
 use nave_common::cluster::Cluster;
+use nave_common::digest::Digest;
 use nave_common::name::ApplicationKey;
 use nave_common::resources::Resources;
 use nave_common::status::{AssignmentStatus, ClusterObservation, Liveness};
@@ -30,6 +31,8 @@ pub struct Stored<T> {
 pub struct ClusterEntry {
     /// What is stored.
     pub record: Stored<Cluster>,
+    /// The enrolment whose certificates are valid; `None` until a cluster of an older hub's record connects.
+    pub enrolment: Option<Digest>,
     /// What is seen.
     pub observed: Observed,
 }

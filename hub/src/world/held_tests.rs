@@ -51,7 +51,7 @@ impl World {
         for cluster in clusters {
             let metadata = serde_json::from_value(serde_json::json!({"name": cluster})).unwrap();
             let cluster = Cluster { metadata, spec: ClusterSpec::default(), status: None };
-            world.put(Record::Cluster(Box::new(ClusterRecord { cluster, change_id: String::new() })));
+            world.put(Record::Cluster(Box::new(ClusterRecord::new(cluster))));
         }
         world.apply(mode);
         world.tell(clusters[0], Generation { term: 2, counter: 5 }, "backup");

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use nave_common::application::Application;
 use nave_common::assignment::{Assignment, Desired, Generation};
 use nave_common::cluster::Cluster;
+use nave_common::digest::Digest;
 use nave_common::event::Event;
 use nave_common::failover::HubFailover;
 use nave_common::failover::state::FailoverState;
@@ -267,7 +268,7 @@ impl State {
                 let mut cluster = record.cluster;
                 cluster.metadata.sequence = sequence.0;
                 let name = cluster.metadata.name.clone();
-                self.put_cluster(Stored::new(cluster, &record.change_id, sequence));
+                self.put_cluster(Stored::new(cluster, &record.change_id, sequence), record.enrolment);
                 effects.push(Effect::Cluster(name));
             }
             Record::Application(record) => {
@@ -351,7 +352,7 @@ impl State {
         }
     }
 
-    fn put_cluster(&mut self, record: Stored<Cluster>) {
+    fn put_cluster(&mut self, record: Stored<Cluster>, enrolment: Option<Digest>) {
         let name = record.value.metadata.name.clone();
         let before = self.clusters.remove(&name);
         let was_drained = before.as_ref().map(|entry| entry.record.value.spec.drained);
@@ -373,7 +374,7 @@ impl State {
             name: name.clone(),
         });
         self.note_silence();
-        self.clusters.insert(name, ClusterEntry { record, observed });
+        self.clusters.insert(name, ClusterEntry { record, enrolment, observed });
     }
 
     fn put_assignment(&mut self, assignment: Arc<Assignment>) {

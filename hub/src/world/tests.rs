@@ -29,7 +29,7 @@ fn shop() -> ApplicationKey {
 
 fn cluster() -> Record {
     let cluster = Cluster { metadata: ClusterMetadata::new(eu()), spec: Default::default(), status: None };
-    Record::Cluster(Box::new(ClusterRecord { cluster, change_id: String::new() }))
+    Record::Cluster(Box::new(ClusterRecord::new(cluster)))
 }
 
 fn tombstone(counter: u64) -> Record {

@@ -46,9 +46,15 @@ impl TestHub {
     }
 
     /// Stops the hub and starts it again in the same folder, at the same address.
-    pub(crate) async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_after(async |_: &Config| {}).await
+    }
+
+    /// Stops the hub, does something with its folder, and starts it again.
+    pub(crate) async fn restart_after(mut self, work: impl AsyncFnOnce(&Config)) -> Self {
         self.config.listen = self.hub.listen_address();
         self.hub.shutdown().await;
+        work(&self.config).await;
         self.hub = Hub::start(self.config.clone()).await.unwrap();
         self
     }

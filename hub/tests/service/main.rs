@@ -16,6 +16,7 @@ mod leases;
 mod lists;
 mod restarts;
 mod retire;
+mod revocation;
 mod scale;
 mod sessions;
 mod watches;

@@ -131,6 +131,7 @@ pub async fn hub(disk: Arc<HubDisk>) -> turmoil::Result {
 fn certificate(identity: nave_common::identity::Identity) -> PeerCertificate {
     PeerCertificate {
         fingerprint: Digest::of(identity.to_string().as_bytes()),
+        enrolment: Digest::of(identity.to_string().as_bytes()),
         identity,
         not_before: Timestamp::EPOCH,
         not_after: Timestamp::now().plus(Duration::from_secs(30 * 365 * 86_400)),

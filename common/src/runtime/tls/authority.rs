@@ -17,13 +17,14 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::{Credentials, Error, certificates};
-use crate::identity::Identity;
+use crate::digest::Digest;
+use crate::identity::{Identity, enrolment_unit};
 use crate::time::Timestamp;
 
 /// How long an authority's own certificate is valid. It is replaced by rotation, not by running out.
 const AUTHORITY_VALIDITY: Duration = Duration::from_secs(20 * 365 * 86_400);
 /// How far back a certificate's validity begins, for peers whose clocks are behind.
-const CLOCK_LEEWAY: Duration = Duration::from_secs(3600);
+pub const CLOCK_LEEWAY: Duration = Duration::from_secs(3600);
 /// The largest certificate request, in bytes.
 const MAX_REQUEST_BYTES: usize = 16 << 10;
 
@@ -152,6 +153,28 @@ impl Authority {
         now: Timestamp,
         validity: Duration,
     ) -> Result<Vec<u8>, Error> {
+        self.sign(csr_der, self.client_params(identity, now, validity)?)
+    }
+
+    /// As [`Authority::sign_csr`], for a key that takes the place of an older one: the certificate names the enrolment
+    /// that it goes on with.
+    ///
+    /// # Errors
+    /// As [`Authority::sign_csr`].
+    pub fn renew_csr(
+        &self,
+        csr_der: &[u8],
+        identity: &Identity,
+        enrolment: &Digest,
+        now: Timestamp,
+        validity: Duration,
+    ) -> Result<Vec<u8>, Error> {
+        let mut params = self.client_params(identity, now, validity)?;
+        params.distinguished_name.push(DnType::OrganizationalUnitName, enrolment_unit(enrolment));
+        self.sign(csr_der, params)
+    }
+
+    fn sign(&self, csr_der: &[u8], params: CertificateParams) -> Result<Vec<u8>, Error> {
         if csr_der.len() > MAX_REQUEST_BYTES {
             return Err(Error::Request("it is too large"));
         }
@@ -162,7 +185,6 @@ impl Authority {
                 }
                 _ => Error::Request("expected PKCS#10 in DER, without extensions"),
             })?;
-        let params = self.client_params(identity, now, validity)?;
         Ok(params.signed_by(&request.public_key, &self.issuer)?.der().to_vec())
     }
 

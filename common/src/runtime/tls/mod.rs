@@ -8,7 +8,7 @@ mod authority;
 mod config;
 mod pem;
 
-pub use authority::{Authority, NewKey, new_key_and_csr};
+pub use authority::{Authority, CLOCK_LEEWAY, NewKey, new_key_and_csr};
 pub use config::{client_config, server_config};
 pub use pem::{certificate_pem, certificates};
 
