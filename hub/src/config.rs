@@ -4,6 +4,7 @@
 //! starts, so that a hub never comes up half-configured.
 
 pub mod arguments;
+mod audit;
 mod failover;
 mod file;
 
@@ -11,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use audit::AuditConfig;
 pub use failover::{FailoverConfig, WebhookConfig};
 pub use file::FileConfig;
 use nave_common::time::HumanDuration;
@@ -41,6 +43,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// How it fails over as a whole.
     pub failover: FailoverConfig,
+    /// How much of the audit log is kept.
+    pub audit: AuditConfig,
     /// Bounds.
     pub limits: Limits,
 }
@@ -116,6 +120,7 @@ impl Config {
             init: true,
             store: StoreConfig::Sled { cache_bytes: DEFAULT_CACHE_BYTES },
             failover: FailoverConfig::default(),
+            audit: AuditConfig::default(),
             limits: Limits::default(),
         }
     }
@@ -140,6 +145,7 @@ impl Config {
         }
         self.check_times()?;
         self.failover.check()?;
+        self.audit.check()?;
         self.limits.check()?;
         match self.store {
             StoreConfig::Sled { cache_bytes } if !((1 << 20)..=(64 << 30)).contains(&cache_bytes) => {
@@ -246,13 +252,15 @@ mod tests {
         let good = Config::new("/var/lib/nave");
         assert_eq!(good.check(), Ok(()));
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 7] = [
+        let cases: [(&str, Change); 9] = [
             ("dataDir", |config| config.data_dir = PathBuf::new()),
             ("advertise", |config| config.advertise = vec!["hub".into()]),
             ("advertise", |config| config.advertise = vec!["hub:0".into()]),
             ("heartbeatInterval", |config| config.heartbeat_interval = Duration::ZERO),
             ("livenessLease", |config| config.liveness_lease = Duration::from_secs(3)),
             ("limits.handshakes", |config| config.limits.handshakes = 0),
+            ("audit.fileBytes", |config| config.audit.file_bytes = 1),
+            ("audit.keptFiles", |config| config.audit.kept_files = 0),
             ("store.cacheBytes", |config| config.store = StoreConfig::Sled { cache_bytes: 1 }),
         ];
         for (setting, change) in cases {

@@ -83,7 +83,7 @@ impl Hub {
             folder.make_admin_context(&ground.authority, &ground.addresses, clock.now())?;
         }
         folder.update_admin_context(&ground.addresses)?;
-        let mut core = Core::start(ground, &config).await?;
+        let mut core = Core::audited(ground, &config, Some(folder.audit_log())).await?;
         let (tls, acceptor) = watch::channel(certificate::acceptor(core.parts())?);
         let parts = core.parts().clone();
         core.run(certificate::renew(parts.clone(), tls));

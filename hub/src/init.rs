@@ -5,6 +5,7 @@
 //! authority/certificate.pem   whom agents and people trust as hub
 //! authority/key.pem           signs their certificates; whoever has it is the fleet's master
 //! admin.yaml                  the administrator's context, for `nave context import`
+//! audit.log  audit.log.N      every change that was asked for, see `audit`
 //! store/  bundles/            the store's
 //! ```
 
@@ -91,6 +92,12 @@ impl Folder {
     #[must_use]
     pub fn bundles(&self) -> PathBuf {
         self.0.join("bundles")
+    }
+
+    /// The audit log; older files of it stand beside it.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.0.join("audit.log")
     }
 
     /// The administrator's context.

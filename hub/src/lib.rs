@@ -4,6 +4,7 @@
 //! -> agent, and status back from [`session`] into the [`world`]. [`hub`] puts everything together.
 
 pub mod api;
+pub mod audit;
 pub mod auth;
 pub mod backup;
 pub mod bundles;

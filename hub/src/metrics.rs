@@ -41,6 +41,8 @@ pub struct Metrics {
     pub bundle_sent_bytes: Counter,
     /// Bytes of bundles taken in.
     pub bundle_received_bytes: Counter,
+    /// Lines of the audit log that the disk refused.
+    pub refused_audit_lines: Counter,
     /// Failover.
     pub failover: FailoverMetrics,
     applies: Family<ApplyLabels, Counter>,
@@ -112,6 +114,7 @@ impl Metrics {
             resyncs: Counter::default(),
             bundle_sent_bytes: Counter::default(),
             bundle_received_bytes: Counter::default(),
+            refused_audit_lines: Counter::default(),
             failover: FailoverMetrics::new(),
             applies: Family::default(),
             // From a quarter of a millisecond to four seconds.
@@ -168,6 +171,11 @@ impl Metrics {
             "Bytes of bundles taken in",
             Unit::Bytes,
             self.bundle_received_bytes.clone(),
+        );
+        registry.register(
+            "refused_audit_lines",
+            "Lines of the audit log that the disk refused; they are in the ordinary log",
+            self.refused_audit_lines.clone(),
         );
         registry.register("applies", "Applications applied, by outcome", self.applies.clone());
         registry.register_with_unit(

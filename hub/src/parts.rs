@@ -8,6 +8,7 @@ use nave_common::time::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
 use crate::bundles::Bundles;
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// What happened, on its way to the store.
     pub events: Events,
+    /// What was asked for, on its way to the audit log.
+    pub audit: Audit,
     /// Who signs certificates.
     pub authority: Authority,
     /// What agents and people are told to connect to.

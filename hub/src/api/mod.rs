@@ -6,6 +6,7 @@
 
 mod application;
 mod apply;
+mod asked;
 mod assignment;
 mod backup;
 mod bundle;
@@ -16,6 +17,7 @@ mod event;
 mod exclusive;
 mod failover;
 mod hub;
+mod named;
 mod order;
 mod page;
 mod pretend;
@@ -39,6 +41,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::auth::access::Verb;
 use crate::error::Error;
 use crate::parts::Parts;
+use asked::Asked;
 use call::Call;
 
 /// FleetService.
@@ -73,8 +76,9 @@ impl FleetService for Fleet {
         &self,
         request: Request<v1::ApplyApplicationRequest>,
     ) -> Result<Response<v1::ApplyApplicationResponse>, Status> {
-        let call = Call::open(&request, Verb::Deploy)?;
-        answer(apply::apply(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Deploy).await?;
+        let decided = apply::apply(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn get_application(
@@ -97,16 +101,18 @@ impl FleetService for Fleet {
         &self,
         request: Request<v1::DeleteApplicationRequest>,
     ) -> Result<Response<v1::DeleteApplicationResponse>, Status> {
-        let call = Call::open(&request, Verb::Deploy)?;
-        answer(application::delete(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Deploy).await?;
+        let decided = application::delete(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn suspend_application(
         &self,
         request: Request<v1::SuspendApplicationRequest>,
     ) -> Result<Response<v1::SuspendApplicationResponse>, Status> {
-        let call = Call::open(&request, Verb::Deploy)?;
-        answer(application::suspend(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Deploy).await?;
+        let decided = application::suspend(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn explain_placement(
@@ -145,24 +151,27 @@ impl FleetService for Fleet {
         &self,
         request: Request<v1::UndoApplicationRequest>,
     ) -> Result<Response<v1::UndoApplicationResponse>, Status> {
-        let call = Call::open(&request, Verb::Deploy)?;
-        answer(revision::undo(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Deploy).await?;
+        let decided = revision::undo(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn upload_bundle(
         &self,
         request: Request<Streaming<v1::UploadBundleRequest>>,
     ) -> Result<Response<v1::UploadBundleResponse>, Status> {
-        Call::open(&request, Verb::Deploy)?;
-        answer(bundle::upload(&self.parts, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Deploy).await?;
+        let decided = bundle::upload(&self.parts, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn apply_cluster(
         &self,
         request: Request<v1::ApplyClusterRequest>,
     ) -> Result<Response<v1::ApplyClusterResponse>, Status> {
-        let call = Call::open(&request, Verb::Administer)?;
-        answer(cluster::apply(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Administer).await?;
+        let decided = cluster::apply(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn get_cluster(
@@ -208,8 +217,9 @@ impl FleetService for Fleet {
         &self,
         request: Request<v1::CreateTokenRequest>,
     ) -> Result<Response<v1::CreateTokenResponse>, Status> {
-        let call = Call::open(&request, Verb::Administer)?;
-        answer(token::create(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Administer).await?;
+        let decided = token::create(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn list_tokens(
@@ -224,20 +234,20 @@ impl FleetService for Fleet {
         &self,
         request: Request<v1::DeleteTokenRequest>,
     ) -> Result<Response<v1::DeleteTokenResponse>, Status> {
-        let call = Call::open(&request, Verb::Administer)?;
-        answer(
-            token::delete(&self.parts, &call, request.into_inner())
-                .await
-                .map(|()| v1::DeleteTokenResponse {}),
-        )
+        let asked = Asked::open(&self.parts, &request, Verb::Administer).await?;
+        let decided = token::delete(&self.parts, &asked.call, request.into_inner())
+            .await
+            .map(|()| v1::DeleteTokenResponse {});
+        asked.answer(decided)
     }
 
     async fn delete_cluster(
         &self,
         request: Request<v1::DeleteClusterRequest>,
     ) -> Result<Response<v1::DeleteClusterResponse>, Status> {
-        let call = Call::open(&request, Verb::Administer)?;
-        answer(retire::delete(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Administer).await?;
+        let decided = retire::delete(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn get_failover(
@@ -268,32 +278,36 @@ impl FleetService for Fleet {
         &self,
         request: Request<v1::OrderFailoverRequest>,
     ) -> Result<Response<v1::OrderFailoverResponse>, Status> {
-        let call = Call::open(&request, Verb::Deploy)?;
-        answer(order::order(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Deploy).await?;
+        let decided = order::order(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn set_freeze(
         &self,
         request: Request<v1::SetFreezeRequest>,
     ) -> Result<Response<v1::SetFreezeResponse>, Status> {
-        let call = Call::open(&request, Verb::Administer)?;
-        answer(hub::set_freeze(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Administer).await?;
+        let decided = hub::set_freeze(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn set_maintenance(
         &self,
         request: Request<v1::SetMaintenanceRequest>,
     ) -> Result<Response<v1::SetMaintenanceResponse>, Status> {
-        let call = Call::open(&request, Verb::Administer)?;
-        answer(hub::set_maintenance(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Administer).await?;
+        let decided = hub::set_maintenance(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     async fn release_held(
         &self,
         request: Request<v1::ReleaseHeldRequest>,
     ) -> Result<Response<v1::ReleaseHeldResponse>, Status> {
-        let call = Call::open(&request, Verb::Deploy)?;
-        answer(backup::release_held(&self.parts, &call, request.into_inner()).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Deploy).await?;
+        let decided = backup::release_held(&self.parts, &asked.call, request.into_inner()).await;
+        asked.answer(decided)
     }
 
     type BackupStream = backup::Chunks;
@@ -302,7 +316,8 @@ impl FleetService for Fleet {
         &self,
         request: Request<v1::BackupRequest>,
     ) -> Result<Response<Self::BackupStream>, Status> {
-        let call = Call::open(&request, Verb::Administer)?;
-        answer(backup::begin(&self.parts, call).await)
+        let asked = Asked::open(&self.parts, &request, Verb::Administer).await?;
+        let decided = backup::begin(&self.parts, asked.call.clone()).await;
+        asked.answer(decided)
     }
 }

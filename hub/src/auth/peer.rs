@@ -77,6 +77,14 @@ fn peer_of<T>(request: &Request<T>) -> Result<&Peer, Error> {
     peer.ok_or_else(|| Error::Unauthenticated("the connection has no TLS".into()))
 }
 
+/// Who calls, whoever it is.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] where it is nobody.
+pub fn caller<T>(request: &Request<T>) -> Result<&Identity, Error> {
+    Ok(&peer_of(request)?.certificate(Timestamp::now())?.identity)
+}
+
 /// Where a request comes from.
 #[must_use]
 pub fn address<T>(request: &Request<T>) -> Option<SocketAddr> {
@@ -88,7 +96,7 @@ pub fn address<T>(request: &Request<T>) -> Option<SocketAddr> {
 /// # Errors
 /// [`Error::Unauthenticated`] where it is nobody, [`Error::Denied`] where it is an agent.
 pub fn user<T>(request: &Request<T>) -> Result<UserName, Error> {
-    match &peer_of(request)?.certificate(Timestamp::now())?.identity {
+    match caller(request)? {
         Identity::User(name) => Ok(name.clone()),
         other => {
             Err(Error::Denied(format!("{other} may not call this: FleetService is for people and pipelines")))

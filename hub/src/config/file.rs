@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nave_common::time::HumanDuration;
 use serde::Deserialize;
 
+use super::audit::FileAudit;
 use super::failover::FileFailover;
 use super::{Config, Error, StoreConfig};
 
@@ -34,6 +35,8 @@ pub struct FileConfig {
     pub store: FileStore,
     /// [`Config::failover`].
     pub failover: FileFailover,
+    /// [`Config::audit`].
+    pub audit: FileAudit,
     /// [`Config::limits`].
     pub limits: FileLimits,
 }
@@ -103,6 +106,7 @@ impl FileConfig {
         set(&mut config.liveness_lease, self.liveness_lease.map(|it| it.0));
         set(&mut config.store, self.store.cache_bytes.map(|cache_bytes| StoreConfig::Sled { cache_bytes }));
         self.failover.put_on(&mut config.failover);
+        self.audit.put_on(&mut config.audit);
         let limits = &mut config.limits;
         set(&mut limits.message_bytes, self.limits.message_bytes);
         set(&mut limits.streams_per_connection, self.limits.streams_per_connection);
@@ -139,12 +143,16 @@ mod tests {
 
     #[test]
     fn a_file_changes_what_it_names() {
-        let file = load("listen: 127.0.0.1:1\nheartbeatInterval: 500ms\nlimits: {handshakes: 7}\n").unwrap();
+        let file = load(
+            "listen: 127.0.0.1:1\nheartbeatInterval: 500ms\nlimits: {handshakes: 7}\naudit: {keptFiles: 9}\n",
+        )
+        .unwrap();
         let mut config = Config::new("/data");
         file.put_on(&mut config);
         assert_eq!(config.listen.port(), 1);
         assert_eq!(config.heartbeat_interval, Duration::from_millis(500));
         assert_eq!(config.limits.handshakes, 7);
+        assert_eq!(config.audit.kept_files, 9);
         assert_eq!(config.data_dir, PathBuf::from("/data"));
         assert_eq!(load("# nothing\n").unwrap(), FileConfig::default());
     }

@@ -1,5 +1,6 @@
 //! What runs in every hub, on whatever it stands and however its clients reach it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::ground::Ground;
 use super::{Error, tasks};
+use crate::audit::{self, Audit};
 use crate::config::Config;
 use crate::error::with_causes;
 use crate::events;
 use crate::fencing::Webhook;
 use crate::listen::Connection;
+use crate::metrics::Metrics;
 use crate::parts::Parts;
 use crate::world::World;
 
@@ -28,6 +31,7 @@ pub struct Core {
     parts: Arc<Parts>,
     break_off: CancellationToken,
     tasks: JoinSet<()>,
+    audit: Option<audit::Writer>,
     failed_sender: watch::Sender<Option<String>>,
     failed: watch::Receiver<Option<String>>,
 }
@@ -38,14 +42,32 @@ impl Core {
     /// # Errors
     /// Where the store cannot be read, or the fencing webhook cannot be used.
     pub async fn start(ground: Ground, config: &Config) -> Result<Self, Error> {
+        Self::audited(ground, config, None).await
+    }
+
+    /// As [`Core::start`], with an audit log in the file `audit_log`, if one is named.
+    ///
+    /// # Errors
+    /// As [`Core::start`].
+    pub(super) async fn audited(
+        ground: Ground,
+        config: &Config,
+        audit_log: Option<PathBuf>,
+    ) -> Result<Self, Error> {
         let webhook = config.failover.fencing_webhook.as_ref().map(Webhook::new).transpose()?;
         let (events, event_writer) = events::channel();
-        let parts = ground.parts(config, events, CancellationToken::new()).await?;
+        let metrics = Arc::new(Metrics::new());
+        let (audit, audit_writer) = match audit_log {
+            Some(path) => Audit::start(path, config.audit, metrics.clone()),
+            None => Audit::nowhere(),
+        };
+        let parts = ground.parts(config, events, audit, metrics, CancellationToken::new()).await?;
         let (failed_sender, failed) = watch::channel(None);
         let mut tasks = JoinSet::new();
         tasks::start_planning(&mut tasks, &parts, &failed_sender);
         tasks::start_housekeeping(&mut tasks, &parts, event_writer, webhook);
-        Ok(Self { parts, break_off: CancellationToken::new(), tasks, failed_sender, failed })
+        let (break_off, audit) = (CancellationToken::new(), Some(audit_writer));
+        Ok(Self { parts, break_off, tasks, audit, failed_sender, failed })
     }
 
     /// Serves agents and people on connections whose peers are known, until shutdown.
@@ -100,6 +122,9 @@ impl Core {
             let rest = async { while self.tasks.join_next().await.is_some() {} };
             let _ = tokio::time::timeout(timeout, rest).await;
             self.tasks.abort_all();
+        }
+        if let Some(audit) = self.audit.take() {
+            audit.close().await;
         }
         match tokio::time::timeout(CLOSE_TIMEOUT, self.parts.store.close()).await {
             Ok(Ok(())) => tracing::info!("hub stopped"),

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use crate::audit::Audit;
 use crate::bundles::Bundles;
 use crate::clock::Clock;
 use crate::config::{Config, StoreConfig};
@@ -69,6 +70,8 @@ impl Ground {
         self,
         config: &Config,
         events: Events,
+        audit: Audit,
+        metrics: Arc<Metrics>,
         shutdown: CancellationToken,
     ) -> Result<Arc<Parts>, Error> {
         let options =
@@ -83,8 +86,9 @@ impl Ground {
             bundles: Bundles::new(self.blobs, limits.bundle_cache_bytes),
             started_at: self.clock.now(),
             clock: self.clock,
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             events,
+            audit,
             authority: self.authority,
             addresses: self.addresses,
             heartbeat_interval: config.heartbeat_interval,

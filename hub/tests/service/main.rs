@@ -4,6 +4,7 @@
 
 mod agent;
 mod applications;
+mod audit;
 mod backup;
 mod bundles;
 mod changes;

@@ -5,7 +5,8 @@ use tokio::net::TcpStream;
 
 use crate::harness::{TestHub, application, apply, config_map};
 
-async fn fetch(hub: &TestHub, path: &str) -> String {
+/// What the hub answers over plain HTTP, headers and all.
+pub(crate) async fn fetch(hub: &TestHub, path: &str) -> String {
     let mut stream = TcpStream::connect(hub.hub.http_address()).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
