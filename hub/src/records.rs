@@ -241,6 +241,9 @@ pub struct HubFailoverRecord {
     /// Until when no Exclusive work moves: the maintenance hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance_until: Option<Timestamp>,
+    /// For how long that was said to last, in milliseconds: no hub that starts anew holds for longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance_ms: Option<u64>,
 }
 
 /// Who has stopped all moves that nobody ordered.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nave_common::event::{Event, Severity};
 use nave_common::failover::{Frozen, HubFailover};
-use nave_common::time::{HumanDuration, Timestamp};
+use nave_common::time::{BootTime, HumanDuration};
 use nave_proto::v1;
 
 use super::call::Call;
@@ -14,16 +14,13 @@ use crate::events;
 use crate::parts::Parts;
 use crate::records::{FrozenBy, HubFailoverRecord, Name, Record};
 use crate::store::{Expect, Transaction};
-use crate::world::State;
-
-/// The longest maintenance: so long may Exclusive work stay where it is though its cluster is lost.
-const MAX_MAINTENANCE: Duration = Duration::from_secs(24 * 3600);
+use crate::world::{MAX_MAINTENANCE, State};
 
 /// Which hub this is.
 #[must_use]
 pub(super) fn get(parts: &Parts) -> v1::GetHubResponse {
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let now = parts.now();
+    let now = parts.world.now().boot;
     parts.world.read(|state| v1::GetHubResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         term: state.generation().term,
@@ -38,7 +35,7 @@ pub(super) fn get(parts: &Parts) -> v1::GetHubResponse {
 }
 
 /// How failover stands as a whole.
-fn failover(state: &State, now: Timestamp) -> HubFailover {
+fn failover(state: &State, now: BootTime) -> HubFailover {
     let said = &state.hub_failover().value;
     let by_a_person = said.frozen.as_ref().map(|frozen| Frozen {
         reason: format!("{} froze failover; `nave failover thaw` ends it", frozen.by),
@@ -46,11 +43,12 @@ fn failover(state: &State, now: Timestamp) -> HubFailover {
         until: None,
     });
     // The planner's last word may be older than what a person said since.
-    let is_open = |frozen: &&Frozen| said.thawed_at.is_none_or(|thawed_at| frozen.since > thawed_at);
+    let thawed_at = state.thawed_at().map(|at| state.steady(at));
+    let is_open = |frozen: &&Frozen| thawed_at.is_none_or(|thawed_at| frozen.since > thawed_at);
     let by_itself = state.failover_view().frozen.as_ref().filter(is_open).cloned();
     HubFailover {
         frozen: by_a_person.or(by_itself),
-        maintenance_until: said.maintenance_until.filter(|until| *until > now),
+        maintenance_until: said.maintenance_until.filter(|_| state.hold_until(now).is_some()),
     }
 }
 
@@ -114,7 +112,10 @@ pub(super) async fn set_maintenance(
         ),
         None => ("MaintenanceEnded", format!("{by} ended maintenance")),
     };
-    let edit = |record: &mut HubFailoverRecord| record.maintenance_until = until;
+    let edit = |record: &mut HubFailoverRecord| {
+        record.maintenance_until = until;
+        record.maintenance_ms = until.map(|_| request.seconds.saturating_mul(1000));
+    };
     let failover = change(parts, call, edit, reason, message).await?;
     Ok(v1::SetMaintenanceResponse { failover: Some(failover.into()) })
 }
@@ -141,7 +142,7 @@ async fn change(
         attempts.after(error).await?;
     }
     tracing::info!(change_id = call.change_id, user = %call.user, reason, "failover of the hub changed");
-    let now = parts.now();
+    let now = parts.world.now().boot;
     Ok(parts.world.read(|state| failover(state, now)))
 }
 

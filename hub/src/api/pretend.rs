@@ -145,11 +145,12 @@ fn frozen(parts: &Parts, state: &State, is_lost: &dyn Fn(&ClusterName) -> bool, 
         .map(|(cluster, entry)| {
             let observed = &entry.observed;
             let is_silent = matches!(observed.liveness, Liveness::Lost | Liveness::Unheard);
-            let silent_since = is_silent.then(|| observed.last_heard_at().unwrap_or(parts.started_at));
+            let lost_since = observed.facts.lost_since.unwrap_or(state.started());
+            let silent_since = is_silent.then(|| state.steady(lost_since.boot));
             Heard {
                 cluster,
                 region: entry.record.value.metadata.labels.get("region").map(String::as_str),
-                silent_since: silent_since.or(is_lost(cluster).then_some(now.wall)),
+                silent_since: silent_since.or(is_lost(cluster).then(|| state.steady(now.boot))),
             }
         })
         .collect();
@@ -159,7 +160,7 @@ fn frozen(parts: &Parts, state: &State, is_lost: &dyn Fn(&ClusterName) -> bool, 
         freeze: std::time::Duration::ZERO,
         paused_at: None,
         frozen_by: said.frozen.as_ref().map(|frozen| (frozen.by.as_str(), frozen.since)),
-        thawed_at: said.thawed_at,
+        thawed_at: state.thawed_at().map(|at| state.steady(at)),
         restored_at: None,
         clusters: &clusters,
         freeze_above_percent: parts.world.options().failover.freeze_above_percent,

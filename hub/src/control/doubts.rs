@@ -34,7 +34,7 @@ impl Verdict {
 pub(super) struct Doubts {
     verdict: Verdict,
     paused_at: Option<Now>,
-    hold_until: Option<Timestamp>,
+    hold_until: Option<BootTime>,
     /// When the next of it ends by time alone.
     due_at: Option<BootTime>,
     /// Which silence was looked at.
@@ -99,18 +99,17 @@ impl Doubts {
         let options = world.options();
         let freeze = options.failover.startup_freeze(options.liveness_lease);
         let percent = options.failover.freeze_above_percent;
-        let ((any, exclusive), version, hold_until) = world.read(|state| {
+        let ((any, exclusive), version, hold_until, shown_until) = world.read(|state| {
             let doubt = |freeze| self.doubt(state, freeze, percent, now);
             let doubts = (doubt(freeze), doubt(freeze.max(self.longest_promise)));
-            (doubts, state.silence_version(), state.hub_failover().value.maintenance_until)
+            let shown_until = state.hub_failover().value.maintenance_until;
+            (doubts, state.silence_version(), state.hold_until(now.boot), shown_until)
         });
         self.silence_version = Some(version);
-        let hold_until = hold_until.filter(|until| *until > now.wall);
         let before =
             std::mem::replace(&mut self.verdict, Verdict { any: any.frozen, exclusive: exclusive.frozen });
         let was_held = std::mem::replace(&mut self.hold_until, hold_until).is_some();
-        let hold_ends_at = hold_until.map(|until| now.boot.plus(until.since(now.wall)));
-        self.due_at = [any.look_at, exclusive.look_at, hold_ends_at].into_iter().flatten().min();
+        self.due_at = [any.look_at, exclusive.look_at, hold_until].into_iter().flatten().min();
         let judged = Judged {
             is_thawed: before.any.is_some() && self.verdict.any.is_none()
                 || before.exclusive.is_some() && self.verdict.exclusive.is_none(),
@@ -120,7 +119,8 @@ impl Doubts {
         self.tell(&before, now, news);
         world.set_hub_failover_view(HubFailover {
             frozen: self.shown().cloned(),
-            maintenance_until: hold_until,
+            // For people: it is counted on the boot clock.
+            maintenance_until: shown_until.filter(|_| hold_until.is_some()),
         });
         judged
     }
@@ -134,17 +134,21 @@ impl Doubts {
             .map(|(cluster, entry)| Heard {
                 cluster,
                 region: entry.record.value.metadata.labels.get("region").map(String::as_str),
-                silent_since: silent_since(entry, started_at),
+                silent_since: silent_since(entry, state),
             })
             .collect();
         let said = &state.hub_failover().value;
-        let restored = state.restored().filter(|_| state.waiting_count() > 0);
+        // Whoever thawed this process knew that it was restored; of an earlier one only the wall times tell.
+        let is_thawed = |at: Timestamp| {
+            state.thawed_at().is_some() || said.thawed_at.is_some_and(|thawed_at| thawed_at >= at)
+        };
+        let restored = state.restored().filter(|it| state.waiting_count() > 0 && !is_thawed(it.value.at));
         let doubts = doubt::Doubts {
             started_at,
             freeze,
-            paused_at: self.paused_at,
+            paused_at: self.paused_at.map(|at| Now { wall: state.steady(at.boot), ..at }),
             frozen_by: said.frozen.as_ref().map(|frozen| (frozen.by.as_str(), frozen.since)),
-            thawed_at: said.thawed_at,
+            thawed_at: state.thawed_at().map(|at| state.steady(at)),
             restored_at: restored.map(|restored| restored.value.at),
             clusters: &clusters,
             freeze_above_percent,
@@ -188,11 +192,14 @@ fn was_expected(entry: &ClusterEntry, started_at: Now) -> bool {
     entry.observed.liveness != Liveness::Unheard || joined_at.is_none_or(|at| at < started_at.wall)
 }
 
-/// Since when a cluster is not heard; `None` while it is.
-fn silent_since(entry: &ClusterEntry, started_at: Now) -> Option<Timestamp> {
+/// Since when a cluster is not heard, by the time that does not jump; `None` while it is.
+fn silent_since(entry: &ClusterEntry, state: &State) -> Option<Timestamp> {
+    let started_at = state.started().wall;
     match entry.observed.liveness {
         Liveness::Alive | Liveness::Suspect => None,
-        Liveness::Lost => entry.observed.facts.lost_since.map(|since| since.wall).or(Some(started_at.wall)),
-        Liveness::Unheard => Some(started_at.wall),
+        Liveness::Lost => {
+            entry.observed.facts.lost_since.map(|since| state.steady(since.boot)).or(Some(started_at))
+        }
+        Liveness::Unheard => Some(started_at),
     }
 }

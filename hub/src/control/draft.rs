@@ -7,7 +7,7 @@ use nave_common::failover::FailoverMode;
 use nave_common::failover::state::FailoverState;
 use nave_common::name::ApplicationKey;
 use nave_common::resources::Resources;
-use nave_common::time::Timestamp;
+use nave_common::time::BootTime;
 
 use super::doubts::Verdict;
 use super::snapshot::{Job, Snapshot};
@@ -27,7 +27,7 @@ pub(super) struct Rules {
     /// How many moves that nobody ordered may begin.
     pub(super) moves: u32,
     /// Until when a maintenance hold runs.
-    pub(super) hold_until: Option<Timestamp>,
+    pub(super) hold_until: Option<BootTime>,
     pub(super) now: Now,
 }
 
@@ -124,7 +124,7 @@ impl Rules {
         if let (Some(grant), Some(rules)) = (&mut state.grant, rules)
             && grant.release.is_none()
         {
-            let longest = grants::lease_duration(&rules, self.hold_until, self.now.wall);
+            let longest = grants::lease_duration(&rules, self.hold_until, self.now.boot);
             let longest_ms = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
             let before = job.failover.as_ref().and_then(|stored| stored.value.grant.as_ref());
             let before_ms = before.filter(|it| it.epoch == grant.epoch).map_or(0, |it| it.promised_ms);

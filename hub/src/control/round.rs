@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use nave_common::assignment::{Assignment, Generation};
 use nave_common::failover::state::FailoverState;
 use nave_common::name::ApplicationKey;
-use nave_common::time::Timestamp;
+use nave_common::time::BootTime;
 
 use super::commit::{self, Base, Batch};
 use super::draft::{self, Drafted, Kept, Rules};
@@ -64,13 +64,12 @@ impl Control {
 
     /// The world, and what keeps the hub from moving anything, as of the same moment: a fleet that fell silent is never
     /// planned by doubts that do not know of it.
-    fn snapshot(&mut self, taken: &[(ApplicationKey, Cause)], now: Now) -> (Snapshot, Option<Timestamp>) {
+    fn snapshot(&mut self, taken: &[(ApplicationKey, Cause)], now: Now) -> (Snapshot, Option<BootTime>) {
         loop {
             let late_at = self.vigil.look(self.world.now().boot);
             let looking = Looking { options: self.world.options(), now };
             let snapshot = self.world.read(|state| {
-                let hold_until = state.hub_failover().value.maintenance_until;
-                let hold_until = hold_until.filter(|until| *until > now.wall);
+                let hold_until = state.hold_until(now.boot);
                 let is_current = self.doubts.is_current(state, late_at);
                 is_current.then(|| (Snapshot::take(state, taken.iter().cloned(), looking), hold_until))
             });

@@ -13,7 +13,7 @@ use nave_common::assignment::{Activity, Desired};
 use nave_common::failover::state::Grant;
 use nave_common::failover::{Epoch, Exclusive};
 use nave_common::name::{ApplicationKey, ClusterName};
-use nave_common::time::{BootTime, Timestamp};
+use nave_common::time::BootTime;
 
 use super::leases::{Leases, Promise, Renewal};
 use crate::world::State;
@@ -78,7 +78,7 @@ pub fn promises(
     state: &State,
     cluster: &ClusterName,
     asked: &[(ApplicationKey, Epoch)],
-    now: Timestamp,
+    now: BootTime,
 ) -> BTreeMap<ApplicationKey, Promise> {
     let promise = |(application, epoch): &(ApplicationKey, Epoch)| {
         let grant = state.failovers().get(application)?.value.grant.as_ref()?;
@@ -93,7 +93,7 @@ pub fn promises(
             return None;
         }
         let rules = rules(&state.applications().get(application)?.value)?;
-        let hold = state.hub_failover().value.maintenance_until;
+        let hold = state.hold_until(now);
         let duration = lease_duration(&rules, hold, now).min(grant.promised());
         let promise = Promise { cluster: cluster.clone(), epoch: *epoch, duration };
         (is_granted && is_told).then(|| (application.clone(), promise))
@@ -109,7 +109,7 @@ fn rules(application: &Application) -> Option<Exclusive> {
 /// How long a lease that is renewed now is good for: its duration, or the rest of a maintenance hold where that is
 /// longer.
 #[must_use]
-pub fn lease_duration(rules: &Exclusive, hold_until: Option<Timestamp>, now: Timestamp) -> Duration {
+pub fn lease_duration(rules: &Exclusive, hold_until: Option<BootTime>, now: BootTime) -> Duration {
     let rest = hold_until.map_or(Duration::ZERO, |until| until.since(now));
     rules.lease_duration.0.max(rest)
 }

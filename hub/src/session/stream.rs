@@ -165,7 +165,7 @@ impl Session {
         if asked.is_empty() {
             return Vec::new();
         }
-        let now = self.parts.now();
+        let now = self.parts.world.now().boot;
         let promises = self.parts.world.read(|state| grants::promises(state, &self.cluster, &asked, now));
         let renewed = self.parts.grants.renew(&self.cluster, &asked, &promises, received_at);
         self.parts.metrics.failover.renewed(renewed.len(), asked.len());

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nave_common::failover::Epoch;
 use nave_common::name::{ApplicationKey, ClusterName};
-use nave_common::time::Timestamp;
+use nave_common::time::BootTime;
 
 use super::World;
 use super::interest::Effect;
@@ -17,7 +17,7 @@ use super::state::State;
 struct Seen {
     epoch: Epoch,
     /// When it was first said.
-    since: Timestamp,
+    since: BootTime,
     /// What the agent holds.
     applications: BTreeSet<ApplicationKey>,
 }
@@ -42,7 +42,7 @@ impl World {
         applications: BTreeSet<ApplicationKey>,
     ) {
         self.change(|state, effects| {
-            let since = state.now().wall;
+            let since = state.now().boot;
             let ahead = state.ahead_mut();
             // What was said before and decided on stays decided.
             let since =
@@ -58,7 +58,7 @@ impl State {
     /// until a person thaws failover.
     #[must_use]
     pub fn epoch_doubt(&self, application: &ApplicationKey) -> Option<(&ClusterName, Epoch)> {
-        let thawed_at = self.hub_failover().value.thawed_at;
+        let thawed_at = self.thawed_at();
         let is_open = |seen: &Seen| thawed_at.is_none_or(|thawed_at| thawed_at < seen.since);
         let mut found = self.ahead().0.iter().filter(|(_, seen)| is_open(seen));
         found.find(|(_, seen)| seen.applications.contains(application)).map(|(name, seen)| (name, seen.epoch))

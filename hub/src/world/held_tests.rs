@@ -10,6 +10,7 @@ use nave_common::failover::state::{FailoverState, Grant};
 use nave_common::failover::{Epoch, Fence};
 use nave_common::overrides::Override;
 use nave_common::source::{InlineSource, Source};
+use nave_common::time::BootTime;
 
 use super::super::state::Update;
 use super::*;
@@ -126,7 +127,8 @@ impl World {
 
     fn is_promised(&self, cluster: &str) -> bool {
         let asked = [(ledger(), epoch())];
-        let promises = grants::promises(&self.state, &name(cluster), &asked, at());
+        let promises =
+            grants::promises(&self.state, &name(cluster), &asked, BootTime::from_duration(Duration::ZERO));
         promises.get(&ledger()).is_some_and(|promise| promise.duration == Duration::from_secs(60))
     }
 

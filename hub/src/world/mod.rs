@@ -12,6 +12,7 @@ mod interest;
 mod liveness;
 mod load;
 mod observe;
+mod said;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use held::{Finding, Holding, Report};
 pub use interest::{Changes, Interest, Kinds, Subscription};
 pub use liveness::Link;
 pub use observe::MAX_UNKNOWN_APPLICATIONS;
+pub use said::MAX_MAINTENANCE;
 pub use state::State;
 
 use crate::clock::Clock;

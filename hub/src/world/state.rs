@@ -22,6 +22,7 @@ use super::ahead::Ahead;
 use super::entry::{AssignmentEntry, ClusterEntry, PlacementOutcome, Stored};
 use super::facts::{Times, WorkFacts};
 use super::interest::Effect;
+use super::said::Said;
 use crate::plan::failover::Now;
 use crate::plan::fleet::{Candidate, DEFAULT_WEIGHT, Fleet};
 use crate::records::{EventId, HoldRecord, HubFailoverRecord, MAX_EVENT_COUNT, Name, Record, RestoredRecord};
@@ -54,6 +55,7 @@ pub struct State {
     placements: BTreeMap<ApplicationKey, Arc<PlacementOutcome>>,
     failovers: BTreeMap<ApplicationKey, Stored<FailoverState>>,
     hub_failover: Stored<HubFailoverRecord>,
+    said: Said,
     pub(super) holds: BTreeMap<ApplicationKey, Stored<HoldRecord>>,
     pub(super) restored: Option<Stored<RestoredRecord>>,
     /// Agents that have seen a higher generation than this hub's when they connected.
@@ -203,6 +205,10 @@ impl State {
         self.silence_version += 1;
     }
 
+    pub(super) fn said(&self) -> &Said {
+        &self.said
+    }
+
     pub(super) fn ahead(&self) -> &Ahead {
         &self.ahead
     }
@@ -214,6 +220,7 @@ impl State {
     /// Begins to look.
     pub(super) fn start(&mut self, now: Now) {
         self.times = Times { started: now, now };
+        self.said = Said::at_start(&self.hub_failover.value, now);
     }
 
     /// The time goes on; only the newest counts.
@@ -250,6 +257,7 @@ impl State {
             Record::Term(term) => self.term = term,
             Record::Generation(counter) => (self.counter, self.counter_sequence) = (counter, sequence),
             Record::HubFailover(record) => {
+                self.said.take(&self.hub_failover.value, &record, self.times.now);
                 self.hub_failover = Stored::new(*record, "", sequence);
                 effects.push(Effect::HubFailover);
             }
@@ -311,6 +319,7 @@ impl State {
                 self.hold_changed(key, effects);
             }
             Name::HubFailover => {
+                self.said = Said::default();
                 self.hub_failover = Stored::default();
                 effects.push(Effect::HubFailover);
             }
@@ -473,6 +482,8 @@ impl State {
         self.strangers.clone_from(&before.strangers);
         self.agents_ahead.clone_from(&before.agents_ahead);
         self.times = before.times;
+        self.said = before.said;
+        self.said.take(&before.hub_failover.value, &self.hub_failover.value, self.times.now);
         self.failover_view.clone_from(&before.failover_view);
         self.placements.clone_from(&before.placements);
         let applications = &self.applications;

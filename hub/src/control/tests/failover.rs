@@ -160,7 +160,7 @@ async fn act(world: World, shared: Shared, cluster: ClusterName, conduct: Arc<Mu
             ..ClusterObservation::default()
         };
         world.observe(&cluster, statuses, true, Some(observation));
-        let promises = world.read(|state| grants::promises(state, &cluster, &asked, world.clock().now()));
+        let promises = world.read(|state| grants::promises(state, &cluster, &asked, world.now().boot));
         shared.grants.renew(&cluster, &asked, &promises, world.now().boot);
         tokio::time::sleep(BEAT).await;
     }
@@ -320,7 +320,7 @@ async fn a_maintenance_hold_lengthens_leases_and_keeps_exclusive_work_where_it_i
     let grant = fleet.state().unwrap().grant.unwrap();
     assert!(grant.promised() > Duration::from_secs(1790), "{grant:?}");
     let asked = [(shop(), grant.epoch)];
-    let now = fleet.scene.world.clock().now();
+    let now = fleet.scene.world.now().boot;
     let promised = fleet.scene.world.read(|state| grants::promises(state, &grant.cluster, &asked, now));
     assert!(promised[&shop()].duration > Duration::from_secs(1780), "{promised:?}");
     fleet.lose("eu-1");
