@@ -8,7 +8,7 @@ use crate::metadata::ApplicationMetadata;
 use crate::name::{ApplicationKey, ClusterName, NamespaceName};
 use crate::overrides::{OverrideRule, Target};
 use crate::placement::{Placement, TolerationOperator};
-use crate::selector::check_labels;
+use crate::selector::{check_label_key, check_label_value, check_labels};
 use crate::source::Source;
 use crate::status::ApplicationStatus;
 
@@ -206,19 +206,10 @@ impl Placement {
                 "is 0; expected at least 1 (to stop an application everywhere, delete it)",
             ));
         }
-        for (index, spread) in self.spread.iter().enumerate() {
-            if spread.by.is_empty() {
-                return Err(FieldError::new(format!("spread[{index}].by"), "is empty; expected a label key"));
-            }
-            if let (Some(domains), Some(count)) = (spread.min_domains, self.count)
-                && domains > count
-            {
-                return Err(FieldError::new(
-                    format!("spread[{index}].minDomains"),
-                    format!("is {domains}, more than count, which is {count}"),
-                ));
-            }
+        for (index, region) in self.regions.iter().enumerate() {
+            check_region(region).map_err(|problem| FieldError::new(format!("regions[{index}]"), problem))?;
         }
+        self.check_spread()?;
         for (index, preference) in self.prefer.iter().enumerate() {
             let at = format!("prefer[{index}]");
             preference.clusters.check().map_err(|error| error.under(&format!("{at}.clusters")))?;
@@ -236,9 +227,62 @@ impl Placement {
                     "is missing; a toleration of every key needs operator: Exists",
                 ));
             }
+            if toleration.operator == TolerationOperator::Exists && !toleration.value.is_empty() {
+                return Err(FieldError::new(
+                    format!("tolerations[{index}].value"),
+                    "means nothing with operator: Exists, which takes any value; expected it to be left out",
+                ));
+            }
         }
         Ok(())
     }
+
+    fn check_spread(&self) -> Result<(), FieldError> {
+        for (index, spread) in self.spread.iter().enumerate() {
+            if spread.by.is_empty() {
+                return Err(FieldError::new(format!("spread[{index}].by"), "is empty; expected a label key"));
+            }
+            check_label_key(&spread.by)
+                .map_err(|problem| FieldError::new(format!("spread[{index}].by"), problem))?;
+            if let Some(first) = self.spread[..index].iter().position(|other| other.by == spread.by) {
+                return Err(FieldError::new(
+                    format!("spread[{index}].by"),
+                    format!("is {:?} again, like spread[{first}]; expected it once", spread.by),
+                ));
+            }
+            if spread.min_domains == Some(0) {
+                return Err(FieldError::new(
+                    format!("spread[{index}].minDomains"),
+                    "is 0; expected at least 1, or that it is left out",
+                ));
+            }
+            if let (Some(domains), Some(count)) = (spread.min_domains, self.count)
+                && domains > count
+            {
+                return Err(FieldError::new(
+                    format!("spread[{index}].minDomains"),
+                    format!("is {domains}, more than count, which is {count}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks the name of a region: what stands in a cluster's label, and is not empty.
+pub(crate) fn check_region(region: &str) -> Result<(), String> {
+    if region.is_empty() {
+        return Err("is empty; expected the value of a cluster's label region".into());
+    }
+    check_label_value(region)
+}
+
+/// Checks a target that means objects by their kind.
+fn check_target(target: &Target) -> Result<(), FieldError> {
+    if target.kind.is_empty() {
+        return Err(FieldError::new("target.kind", "is empty; expected a kind, such as Deployment"));
+    }
+    Ok(())
 }
 
 impl OverrideRule {
@@ -256,18 +300,34 @@ impl OverrideRule {
         }
         for (name, image) in &self.images {
             if image.is_empty() || image.contains(char::is_whitespace) {
-                return Err(FieldError::new(format!("images[{name:?}]"), format!("{image:?} is no image")));
+                return Err(FieldError::new(
+                    format!("images[{name:?}]"),
+                    format!("{image:?} is no image; expected one such as registry.example.com/shop/cart:1.9"),
+                ));
             }
         }
         for target in self.replicas.keys() {
-            if !target.split_once('/').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty()) {
+            if !target
+                .split_once('/')
+                .is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty() && !name.contains('/'))
+            {
                 return Err(FieldError::new(
                     format!("replicas[{target:?}]"),
-                    "is no Kind/name, such as Deployment/frontend",
+                    "is no Kind/name; expected one such as Deployment/frontend",
                 ));
             }
         }
         for (index, patch) in self.patches.iter().enumerate() {
+            check_target(&patch.target).map_err(|error| error.under(&format!("patches[{index}]")))?;
+            if let Some(merge) = &patch.merge
+                && !merge.is_object()
+            {
+                // A merge patch that is no map replaces the whole object.
+                return Err(FieldError::new(
+                    format!("patches[{index}].merge"),
+                    format!("is {}; expected a map with the fields to change", crate::manifest::shape(merge)),
+                ));
+            }
             if patch.json.is_some() == patch.merge.is_some() {
                 return Err(FieldError::new(
                     format!("patches[{index}]"),
@@ -293,11 +353,14 @@ impl Sync {
             if ignored.paths.is_empty() {
                 return Err(FieldError::new(at, "is empty; expected JSON pointers such as /spec/replicas"));
             }
-            for path in &ignored.paths {
+            check_target(&ignored.target).map_err(|error| error.under(&format!("ignoreFields[{index}]")))?;
+            for (number, path) in ignored.paths.iter().enumerate() {
                 let protected = ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"];
-                if !path.starts_with('/') || path.len() < 2 || protected.contains(&path.as_str()) {
+                let escaped = path.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+                if !path.starts_with('/') || path.len() < 2 || !escaped || protected.contains(&path.as_str())
+                {
                     return Err(FieldError::new(
-                        at,
+                        format!("{at}[{number}]"),
                         format!("{path:?} cannot be ignored; expected a JSON pointer such as /spec/replicas"),
                     ));
                 }

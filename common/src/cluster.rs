@@ -53,11 +53,17 @@ impl Cluster {
         check_labels(&self.metadata.labels).map_err(|error| error.under("metadata.labels"))?;
         for (index, taint) in self.spec.taints.iter().enumerate() {
             if taint.key.is_empty() || taint.key.len() > 253 {
-                return Err(FieldError::new(format!("spec.taints[{index}].key"), "expected 1 to 253 bytes"));
+                return Err(FieldError::new(
+                    format!("spec.taints[{index}].key"),
+                    format!("is {} bytes long; expected 1 to 253", taint.key.len()),
+                ));
             }
         }
         if self.spec.taints.len() > 64 {
-            return Err(FieldError::new("spec.taints", "has more than 64 items"));
+            return Err(FieldError::new(
+                "spec.taints",
+                format!("has {} items; at most 64 are allowed", self.spec.taints.len()),
+            ));
         }
         Ok(())
     }

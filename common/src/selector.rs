@@ -69,8 +69,10 @@ impl Selector {
     /// # Errors
     /// The first problem, with its path below the selector.
     pub fn check(&self) -> Result<(), FieldError> {
-        if self.match_labels.len() + self.match_expressions.len() > MAX_REQUIREMENTS {
-            return Err(FieldError::new("", format!("more than {MAX_REQUIREMENTS} requirements")));
+        let count = self.match_labels.len() + self.match_expressions.len();
+        if count > MAX_REQUIREMENTS {
+            let problem = format!("has {count} requirements; at most {MAX_REQUIREMENTS} are allowed");
+            return Err(FieldError::new("", problem));
         }
         check_labels(&self.match_labels).map_err(|error| error.under("matchLabels"))?;
         for (index, requirement) in self.match_expressions.iter().enumerate() {
@@ -125,6 +127,8 @@ pub fn check_labels(labels: &Labels) -> Result<(), FieldError> {
 }
 
 pub(crate) fn check_label_key(key: &str) -> Result<(), String> {
+    // Quoted in what is said of it, and anybody may send it.
+    let shown: String = key.chars().take(80).collect();
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
@@ -132,11 +136,13 @@ pub(crate) fn check_label_key(key: &str) -> Result<(), String> {
     if let Some(prefix) = prefix
         && (prefix.len() > 253 || prefix.split('.').any(|part| crate::name::check_dns_label(part).is_err()))
     {
-        return Err(format!("label key {key:?} has a prefix that is no DNS subdomain"));
+        return Err(format!(
+            "label key {shown:?} has a prefix that is no DNS subdomain; expected one such as example.com"
+        ));
     }
     if name.is_empty() || !is_qualified(name) {
         return Err(format!(
-            "label key {key:?} is not valid: expected letters, digits, '-', '_' and '.', 1 to 63 bytes, with a letter or digit first and last"
+            "label key {shown:?} is not valid: expected letters, digits, '-', '_' and '.', 1 to 63 bytes, with a letter or digit first and last"
         ));
     }
     Ok(())

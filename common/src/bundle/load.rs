@@ -83,13 +83,22 @@ impl Loaded {
                 None => field,
             })
         })?;
-        let mut place = format!("{}:{}", document.file(), document.line);
-        if let Some(item) = item {
-            place = format!("{place} ({item})");
-        }
+        let place = match &item {
+            Some(item) => format!("{}:{} ({item})", document.file(), document.line),
+            None => format!("{}:{}", document.file(), document.line),
+        };
         if let Some(first) = self.places.get(manifest.key()) {
             let key = Box::new(manifest.key().clone());
-            return Err(LoadError::Duplicate { key, first: first.clone(), second: place });
+            // The line of an item is looked for only here: it means to read the file again.
+            let second = match item {
+                Some(item) => {
+                    let at = document.error(FieldError::new(&item, "")).at;
+                    let line = at.map_or(document.line, |(line, _)| line);
+                    format!("{}:{line} ({item})", document.file())
+                }
+                None => place,
+            };
+            return Err(LoadError::Duplicate { key, first: first.clone(), second });
         }
         self.byte_count += manifest.byte_count();
         // Looked at on the way, so that what is too much is not held in memory first.

@@ -1,5 +1,7 @@
 //! Documents: the resources that `nave apply` takes, told apart by their `kind`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -124,12 +126,17 @@ fn check_version(version: Option<&Value>, version_known: bool) -> Result<(), Fie
 /// Checks inline manifests where their place in the file is still known.
 fn check_inline(source: &Source) -> Result<(), FieldError> {
     let Source::Inline(inline) = source else { return Ok(()) };
+    let mut seen = BTreeMap::new();
     for (index, object) in inline.manifests.iter().enumerate() {
         let at = format!("manifests[{index}]");
-        Manifest::new(object.clone()).map_err(|error| match error {
+        let manifest = Manifest::new(object.clone()).map_err(|error| match error {
             manifest::Error::Field(error) => error.under(&at),
             other @ manifest::Error::TooLarge(_) => FieldError::new(&at, other),
         })?;
+        if let Some(first) = seen.insert(manifest.key().clone(), index) {
+            let problem = format!("is {} again, like manifests[{first}]; expected it once", manifest.key());
+            return Err(FieldError::new(at, problem));
+        }
     }
     Ok(())
 }

@@ -35,6 +35,8 @@ pub const DEFAULT_FAILBACK_AFTER: Duration = Duration::from_secs(300);
 pub const DEFAULT_PRIORITY: u32 = 100;
 /// The highest priority.
 pub const MAX_PRIORITY: u32 = 1000;
+/// The most standbys of one application.
+const MAX_STANDBYS: u32 = 16;
 /// One clock may run faster than another by one part in so many, and the exclusive lease still holds: the agent ends its
 /// lease by that much earlier, and the hub by that much later.
 pub const DRIFT_PARTS: u32 = 50;
@@ -234,30 +236,60 @@ impl Failover {
             return refused("priority", format!("is {}; expected 0 to {MAX_PRIORITY}", self.priority));
         }
         if self.prefer.len() > crate::application::MAX_LIST_ITEMS {
-            return refused("prefer", format!("has {} items", self.prefer.len()));
+            return refused("prefer", too_many(self.prefer.len()));
         }
         if self.park.len() > crate::application::MAX_LIST_ITEMS {
-            return refused("park", format!("has {} items", self.park.len()));
+            return refused("park", too_many(self.park.len()));
         }
         for (index, rule) in self.park.iter().enumerate() {
-            if rule.kind.is_empty() || !rule.merge.is_object() {
-                return refused(&format!("park[{index}]"), "needs a kind, and a map as merge".into());
+            if rule.kind.is_empty() {
+                return refused(
+                    &format!("park[{index}].kind"),
+                    "is empty; expected a kind, such as Kafka".into(),
+                );
+            }
+            if !rule.merge.is_object() {
+                let shape = crate::manifest::shape(&rule.merge);
+                return refused(
+                    &format!("park[{index}].merge"),
+                    format!("is {shape}; expected a map with the fields that stop it"),
+                );
             }
         }
-        if self.standby_count.is_some_and(|count| count > 16) {
-            return refused("standbyCount", "is more than 16".into());
+        for (index, target) in self.prefer.iter().enumerate() {
+            if let FailoverTarget::Region(region) = target
+                && let Err(problem) = crate::application::check_region(region)
+            {
+                return refused(&format!("prefer[{index}].region"), problem);
+            }
+        }
+        if let Some(count) = self.standby_count
+            && count > MAX_STANDBYS
+        {
+            return refused("standbyCount", format!("is {count}; expected 0 to {MAX_STANDBYS}"));
         }
         if self.mode != FailoverMode::Exclusive {
             return match self.exclusive {
-                Some(_) => refused("exclusive", "is only for mode: Exclusive".into()),
+                Some(_) => refused(
+                    "exclusive",
+                    "is only for mode: Exclusive; expected that mode, or that it is left out".into(),
+                ),
                 None => Ok(()),
             };
         }
         if placement.count != Some(1) {
-            return Err(FieldError::new("placement.count", "must be 1 with failover.mode: Exclusive"));
+            let found = placement.count.map_or("is missing".to_owned(), |count| format!("is {count}"));
+            return Err(FieldError::new(
+                "placement.count",
+                format!("{found}; expected 1, as failover.mode is Exclusive"),
+            ));
         }
         self.exclusive.as_ref().map_or(Ok(()), Exclusive::check)
     }
+}
+
+fn too_many(count: usize) -> String {
+    format!("has {count} items; at most {} are allowed", crate::application::MAX_LIST_ITEMS)
 }
 
 impl Exclusive {
@@ -274,7 +306,10 @@ impl Exclusive {
             }
         }
         if self.assume_fenced_after.is_some() && self.fence != Fence::Agent {
-            return Err(FieldError::new("failover.exclusive.assumeFencedAfter", "is only for fence: Agent"));
+            return Err(FieldError::new(
+                "failover.exclusive.assumeFencedAfter",
+                "is only for fence: Agent; expected that fence, or that it is left out",
+            ));
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ fn small_things_stay_small() {
 fn exclusive_rules_need_an_exclusive_application() {
     let mut failover = Failover { mode: FailoverMode::Exclusive, ..Failover::default() };
     let error = failover.check(&Placement::default()).unwrap_err();
-    assert_eq!(error.to_string(), "placement.count: must be 1 with failover.mode: Exclusive");
+    assert_eq!(error.to_string(), "placement.count: is missing; expected 1, as failover.mode is Exclusive");
     failover.exclusive =
         Some(Exclusive { lease_duration: HumanDuration(Duration::from_millis(10)), ..Exclusive::default() });
     assert!(failover.check(&once()).unwrap_err().to_string().contains("expected 1s to 1h"));

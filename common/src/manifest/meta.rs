@@ -31,6 +31,13 @@ pub(super) fn check(object: &Fields) -> Result<(String, ObjectKey), FieldError> 
             ),
         ));
     }
+    if kind == "List" && group.is_empty() {
+        let problem = match object.get("items") {
+            Some(other) => format!("is {}; expected a list of objects", shape(other)),
+            None => "is missing; expected a list of objects".to_owned(),
+        };
+        return Err(FieldError::new("items", problem));
+    }
     let metadata = match object.get("metadata") {
         Some(Value::Object(metadata)) => metadata,
         Some(other) => {

@@ -8,6 +8,7 @@
 
 mod position;
 mod strict;
+mod syntax;
 mod words;
 
 use std::fmt;
@@ -205,16 +206,23 @@ fn refusal(error: &serde_saphyr::Error, text: &str, name: &str) -> Error {
         E::Budget { .. }
         | E::AliasReplayLimitExceeded { .. }
         | E::AliasReplayStackDepthExceeded { .. }
-        | E::AliasExpansionLimitExceeded { .. } => {
-            "expands to more than a file may hold, or stands too deep".to_owned()
-        }
-        other => serde_saphyr::UserMessageFormatter.format_message(other).into_owned(),
+        | E::AliasExpansionLimitExceeded { .. } => too_much(),
+        other => match serde_saphyr::UserMessageFormatter.format_message(other).into_owned() {
+            message if message.contains("recursion limit") => too_much(),
+            message => syntax::in_words(message),
+        },
     };
     let line = at.and_then(|(line, _)| text.lines().nth(line.checked_sub(1)?));
     if line.is_some_and(|line| line.contains("{{")) {
         problem.push_str(" (a template of Helm? expected what `helm template` makes of it)");
     }
     Error { file: name.to_owned(), at, field: FieldError::new("", problem) }
+}
+
+fn too_much() -> String {
+    format!(
+        "is more than a file may hold: expected at most {MAX_DEPTH} levels, {MAX_DOCUMENTS} documents, and {MAX_ALIAS_NODES} values out of aliases"
+    )
 }
 
 fn shortened(text: &str) -> String {

@@ -102,11 +102,16 @@ fn translated(message: &str) -> String {
         },
     };
     let expected = match expected {
+        "u32" if found.parse::<u64>().is_ok() => "at most 4294967295",
+        "u8" | "u16" | "u32" | "u64" | "usize" if is_quoted_number(found) => {
+            "a whole number, 0 or more, without quotes"
+        }
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
         "i8" | "i16" | "i32" | "i64" => "a whole number",
         "a boolean" => "true or false",
         "a sequence" => "a list",
         other if other.starts_with("struct ") => "a map",
+        other if other.starts_with("internally tagged enum ") => "a map",
         other if other.starts_with("enum ") || other == "string or map" => "a word",
         other => other,
     };
@@ -114,4 +119,12 @@ fn translated(message: &str) -> String {
         return format!("is {found}; expected a string; quote it");
     }
     format!("is {found}; expected {expected}")
+}
+
+/// Whether it is a number that somebody put in quotes.
+fn is_quoted_number(found: &str) -> bool {
+    found
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .is_some_and(|text| text.parse::<u64>().is_ok())
 }

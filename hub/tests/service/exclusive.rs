@@ -41,7 +41,7 @@ async fn what_cannot_be_stopped_is_not_exclusive() {
     assert_refused(
         refused,
         Code::InvalidArgument,
-        "placement.count: must be 1 with failover.mode: Exclusive",
+        "placement.count: is missing; expected 1, as failover.mode is Exclusive",
     );
 }
 
