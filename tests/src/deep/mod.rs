@@ -8,6 +8,7 @@
 //! Everything follows from the seed: the same seed gives the same trace, line by line.
 
 mod agent;
+mod approvals;
 mod basics;
 mod cluster;
 mod doubt;
@@ -51,6 +52,9 @@ pub struct Options {
     pub trace_lines: usize,
     /// How the protocol is broken.
     pub broken: Option<Break>,
+    /// Whether people approve and give up moves too, and some applications wait for them (mode `Manual`). A seed has
+    /// another trace with it than without it; seeds that found something before it was there are kept without.
+    pub has_approvals: bool,
 }
 
 /// How a seed went.

@@ -28,7 +28,7 @@ impl World {
         is_made
     }
 
-    fn orders(&mut self, work: usize, what: OrderKind) -> bool {
+    pub(super) fn orders(&mut self, work: usize, what: OrderKind) -> bool {
         let hub = self.address;
         let key = self.works[work].key.clone();
         let Some(state) = self.hubs[hub].store.states.get(&key) else { return false };
@@ -42,7 +42,7 @@ impl World {
         self.asks(vec![Write::State(Box::new(state))])
     }
 
-    fn ordered(&mut self) {
+    pub(super) fn ordered(&mut self) {
         for work in 0..self.works.len() {
             self.happened.push(Happened::Ordered(self.works[work].key.clone()));
         }

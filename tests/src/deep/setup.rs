@@ -37,6 +37,9 @@ pub(super) fn world(seed: u64, options: &Options) -> World {
     let works: Vec<Work> = (0..dice.range(2, 4)).map(|index| work(&mut dice, index, weather)).collect();
     let mut world = World::empty(seed, options, works, spokes, dice);
     world.weather = weather;
+    if options.has_approvals {
+        super::approvals::begin(&mut world);
+    }
     for index in 0..world.spokes.len() {
         let drift = world.drift();
         world.spokes[index].clock = Clock::new(0, drift);

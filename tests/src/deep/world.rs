@@ -69,6 +69,8 @@ pub(super) enum Event {
     OrderAway(usize),
     /// A person looks at what waits for one.
     Caretaker,
+    /// A person looks at moves that are proposed or under way.
+    Approver,
     /// People take back what they set.
     Calmed(usize),
     /// An agent starts.
@@ -276,6 +278,7 @@ impl World {
             Event::Person => self.person(),
             Event::OrderAway(work) => self.order_away(work),
             Event::Caretaker => self.caretaker(),
+            Event::Approver => self.approver(),
             Event::Calmed(hub) => self.calmed(hub),
             Event::AgentStart(spoke) => self.agent_start(spoke),
             Event::HubStart(hub) => self.hub_start(hub),
