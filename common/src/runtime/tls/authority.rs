@@ -153,7 +153,7 @@ impl Authority {
         now: Timestamp,
         validity: Duration,
     ) -> Result<Vec<u8>, Error> {
-        self.sign(csr_der, self.client_params(identity, now, validity)?)
+        self.sign(csr_der, &self.client_params(identity, now, validity)?)
     }
 
     /// As [`Authority::sign_csr`], for a key that takes the place of an older one: the certificate names the enrolment
@@ -171,10 +171,10 @@ impl Authority {
     ) -> Result<Vec<u8>, Error> {
         let mut params = self.client_params(identity, now, validity)?;
         params.distinguished_name.push(DnType::OrganizationalUnitName, enrolment_unit(enrolment));
-        self.sign(csr_der, params)
+        self.sign(csr_der, &params)
     }
 
-    fn sign(&self, csr_der: &[u8], params: CertificateParams) -> Result<Vec<u8>, Error> {
+    fn sign(&self, csr_der: &[u8], params: &CertificateParams) -> Result<Vec<u8>, Error> {
         if csr_der.len() > MAX_REQUEST_BYTES {
             return Err(Error::Request("it is too large"));
         }
