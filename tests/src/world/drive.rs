@@ -5,6 +5,7 @@ use nave_common::failover::Fence;
 use nave_common::name::ApplicationKey;
 
 use super::applications::{self, Work};
+use super::eyes::Contents;
 use super::faults::{Fault, STORM_MS};
 use super::hosts::HUB;
 use super::report::{Failure, Report};
@@ -52,6 +53,7 @@ impl World<'_> {
         self.pass(WAY_HOME_MS)?;
         self.come_to_rest("everything had time to come home")?;
         self.report.worlds = 1;
+        self.report.refused_writes = self.hub.store.refused_count();
         self.report.virtual_ms = self.time.millis();
         Ok(self.report)
     }
@@ -67,6 +69,7 @@ impl World<'_> {
                 let fault = self.faults.swap_remove(place);
                 self.end(fault);
             }
+            self.restore_power(now);
             while let Some(fault) = coming.next_if(|fault| fault.from_ms <= now) {
                 self.begin(fault);
             }
@@ -180,7 +183,7 @@ impl World<'_> {
             return Ok(());
         }
         let is_up = |name: &str| {
-            let pods = self.contents.iter().flat_map(|contents| &contents.pods);
+            let pods = self.powered().flat_map(|(_, contents)| &contents.pods);
             pods.filter(|pod| pod.application == name).any(|pod| pod.is_ready)
         };
         let gap = self.work.iter().find(|work| work.fence.is_none() && !is_up(work.name));
@@ -245,6 +248,9 @@ impl World<'_> {
         let guarded = self.work.iter().filter(|work| work.fence == Some(Fence::Storage));
         for work in guarded.map(|work| work.name).collect::<Vec<_>>() {
             for (spoke, contents) in self.contents.iter().enumerate() {
+                if self.unpowered.contains(&spoke) {
+                    continue;
+                }
                 for pod in contents.pods.iter().filter(|pod| pod.application == work && pod.is_ready) {
                     let newest = self.storage.entry(work.to_owned()).or_default();
                     let is_taken = pod.epoch >= *newest;
@@ -256,11 +262,17 @@ impl World<'_> {
         }
     }
 
+    /// The clusters whose machines have power: what stands in etcd of the pods of others does not run.
+    fn powered(&self) -> impl Iterator<Item = (usize, &Contents)> {
+        let spokes = self.contents.iter().enumerate();
+        spokes.filter(|(spoke, _)| !self.unpowered.contains(spoke))
+    }
+
     fn running(
         &self,
     ) -> std::collections::BTreeMap<(ApplicationKey, nave_common::name::ClusterName), Running> {
         let mut running = std::collections::BTreeMap::new();
-        for (spoke, contents) in self.contents.iter().enumerate() {
+        for (spoke, contents) in self.powered() {
             for pod in &contents.pods {
                 let Some(work) = self.work.iter().find(|work| work.name == pod.application) else { continue };
                 // Under this fence the agent stops it with its lease, which nobody out here can see.

@@ -1,7 +1,6 @@
 //! What can be seen of a world from outside: the pods and objects in each cluster, and what the hub's store holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures::FutureExt as _;
 use nave_common::assignment::{Activity, Assignment, Desired};
@@ -111,7 +110,7 @@ impl Durable {
     /// # Panics
     /// Where the store does not answer at once, as one in memory does.
     #[must_use]
-    pub fn of(store: &Arc<dyn Store>) -> Self {
+    pub fn of(store: &dyn Store) -> Self {
         match store.watch(Sequence::ZERO).now_or_never() {
             Some(Ok(commits)) => Self { commits, assignments: BTreeMap::new(), failovers: BTreeMap::new() },
             other => panic!("the store cannot be watched: {other:?}"),

@@ -51,12 +51,17 @@ pub enum Kind {
     NodesDown,
     /// The whole region is dark: the agent is dead and its API server down; workloads live.
     Dark,
+    /// The region loses its power: agent, API server, nodes and pods stop. When it is back, the API server is up and pods
+    /// start at once, and the agent some seconds later.
+    PowerLost,
+    /// The hub's disk is full: it reads, and nothing is written.
+    StoreFull,
     /// Somebody sets the hub's time of day, by up to half an hour either way.
     WallJump,
 }
 
 /// Every kind, and how often it is drawn against the others.
-pub const KINDS: [(Kind, u32); 17] = [
+pub const KINDS: [(Kind, u32); 19] = [
     (Kind::Partition, 6),
     (Kind::OneWayUp, 3),
     (Kind::OneWayDown, 3),
@@ -73,6 +78,8 @@ pub const KINDS: [(Kind, u32); 17] = [
     (Kind::ApiDelay, 2),
     (Kind::NodesDown, 3),
     (Kind::Dark, 4),
+    (Kind::PowerLost, 3),
+    (Kind::StoreFull, 2),
     (Kind::WallJump, 1),
 ];
 
@@ -81,6 +88,8 @@ pub const KINDS: [(Kind, u32); 17] = [
 pub enum Part {
     /// The hub's process.
     Hub,
+    /// The hub's store.
+    Store,
     /// The line between a spoke's agent and the hub.
     Line(usize),
     /// A spoke's agent.
@@ -220,14 +229,22 @@ impl Fault {
                 vec![Part::Api(spoke)]
             }
             Kind::WallJump => vec![Part::Wall],
-            Kind::Dark => vec![Part::Agent(spoke), Part::Api(spoke)],
+            Kind::StoreFull => vec![Part::Store],
+            Kind::Dark | Kind::PowerLost => vec![Part::Agent(spoke), Part::Api(spoke)],
         }
+    }
+
+    /// Whether it is a loss of power that is over but for the agent, which starts when the fault ends: after up to half
+    /// of it, and up to fifteen seconds.
+    fn power_is_back(&self, now_ms: u64) -> bool {
+        let agent_waits_ms = (self.size.unsigned_abs() % 15_000).min((self.until_ms - self.from_ms) / 2);
+        self.kind == Kind::PowerLost && now_ms + agent_waits_ms >= self.until_ms
     }
 
     /// The spoke whose cluster it disturbs.
     #[must_use]
     pub fn disturbs(&self) -> Option<usize> {
-        (!matches!(self.kind, Kind::HubCrash | Kind::WallJump)).then_some(self.spoke)
+        (!matches!(self.kind, Kind::HubCrash | Kind::StoreFull | Kind::WallJump)).then_some(self.spoke)
     }
 }
 
@@ -268,6 +285,12 @@ impl World<'_> {
                 self.sim.crash(agent);
                 self.with_api(fault.spoke, nave_sim::Faults::take_down);
             }
+            Kind::PowerLost => {
+                self.sim.crash(agent);
+                self.with_api(fault.spoke, nave_sim::Faults::take_down);
+                self.unpowered.insert(fault.spoke);
+            }
+            Kind::StoreFull => self.hub.store.set_full(true),
         }
     }
 
@@ -297,7 +320,27 @@ impl World<'_> {
                 self.with_api(fault.spoke, nave_sim::Faults::bring_up);
                 self.sim.bounce(agent);
             }
+            Kind::PowerLost => {
+                self.power_on(fault.spoke);
+                self.sim.bounce(agent);
+            }
+            Kind::StoreFull => self.hub.store.set_full(false),
         }
+    }
+
+    /// Power is back where it is time for it: pods start with the token that they had.
+    pub(super) fn restore_power(&mut self, now_ms: u64) {
+        for fault in self.faults.clone() {
+            if fault.power_is_back(now_ms) && self.unpowered.contains(&fault.spoke) {
+                self.note(&format!("power is back in {}", self.spokes[fault.spoke].name));
+                self.power_on(fault.spoke);
+            }
+        }
+    }
+
+    fn power_on(&mut self, spoke: usize) {
+        self.unpowered.remove(&spoke);
+        self.with_api(spoke, nave_sim::Faults::bring_up);
     }
 
     fn with_api(&self, spoke: usize, act: impl FnOnce(&nave_sim::Faults)) {

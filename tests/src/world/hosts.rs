@@ -23,7 +23,6 @@ use nave_hub::auth::peer::Peer;
 use nave_hub::config::StoreConfig;
 use nave_hub::hub::{Core, Ground};
 use nave_hub::listen::Connection;
-use nave_hub::store::Store;
 use nave_hub::store::blob::folder::FolderBlobs;
 use nave_hub::store::disk::FreeSpace;
 use nave_proto::v1;
@@ -33,6 +32,7 @@ use tokio::sync::mpsc;
 use turmoil::net::TcpListener;
 
 use super::clock::{TrueTime, Wall};
+use super::full_store::FullStore;
 use super::net::{self, HUB_PORT, KUBE_PORT, PlainDial, ToCluster};
 
 /// The host of the hub.
@@ -45,7 +45,7 @@ const CONNECTIONS: usize = 64;
 /// What of a hub survives its crash, and who may call it.
 pub struct HubDisk {
     /// Every key.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<FullStore>,
     /// The folder of bundles.
     pub bundles: PathBuf,
     /// Who is at which address.

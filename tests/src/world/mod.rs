@@ -12,6 +12,9 @@
 //! hides how long that work took, so a run differs from its replay by orders within a few milliseconds, not by what
 //! struck when. A failure that needs one exact order may take several replays; the deep simulation is the exact one.
 //!
+//! **What is not in it.** No process is paused: turmoil runs a host or kills it, and a host whose lines are held goes on
+//! working. No hub is put back from an old backup either. The deep simulation has both.
+//!
 //! A line of turmoil is no TCP that sends again what was lost: a partition leaves a dead connection behind, as a
 //! firewall that forgot it does, and ends find out by their own keep-alives. What must not be lost for that reason alone
 //! is held back instead: between an agent and its API server the line stands still, or the server breaks it.
@@ -21,6 +24,7 @@ pub mod clock;
 mod drive;
 pub mod eyes;
 pub mod faults;
+pub mod full_store;
 pub mod hosts;
 pub mod net;
 mod people;
@@ -37,8 +41,7 @@ use futures::FutureExt as _;
 use nave_common::failover::Frozen;
 use nave_common::name::ClusterName;
 use nave_hub::records::{ClusterRecord, Record};
-use nave_hub::store::memory::MemoryStore;
-use nave_hub::store::{Store, Transaction};
+use nave_hub::store::{Store as _, Transaction};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -49,6 +52,7 @@ use self::clock::{TrueTime, Wall};
 pub use self::drive::run;
 use self::eyes::{Contents, Durable};
 use self::faults::{Fault, Schedule};
+use self::full_store::FullStore;
 use self::hosts::{HUB, HubDisk, PERSON, SpokeDisk};
 use self::people::People;
 use self::report::{Report, Tally};
@@ -76,6 +80,8 @@ pub struct World<'a> {
     people: People,
     faults: Vec<Fault>,
     contents: Vec<Contents>,
+    /// The spokes whose machines have no power: their pods are in etcd and run nowhere.
+    unpowered: BTreeSet<usize>,
     durable: Durable,
     /// Why the hub, when it was last looked at, moved nothing by itself.
     frozen: Option<Frozen>,
@@ -138,10 +144,11 @@ impl World<'_> {
             sim,
             time,
             schedule,
-            durable: Durable::of(&hub.store),
+            durable: Durable::of(hub.store.as_ref()),
             hub,
             contents: vec![Contents::default(); spokes.len()],
             spokes,
+            unpowered: BTreeSet::new(),
             names: work.iter().map(|work| work.name.to_owned()).collect(),
             work,
             people,
@@ -161,8 +168,8 @@ impl World<'_> {
 }
 
 /// A store that knows the clusters, as if they had joined.
-fn new_store() -> Arc<dyn Store> {
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+fn new_store() -> Arc<FullStore> {
+    let store = Arc::new(FullStore::default());
     let mut joined = Transaction::new();
     for (name, region) in SPOKES {
         let record = json!({"cluster": {

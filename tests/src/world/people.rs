@@ -19,6 +19,8 @@ use crate::deep::invariants::Happened;
 const APPROVAL_MS: u64 = 4000;
 /// How long an old copy may be in doubt before somebody looks.
 const DOUBT_MS: u64 = 45_000;
+/// After how long somebody orders again what had no effect: the hub was dead then, or could not write it down.
+const AGAIN_MS: u64 = 30_000;
 /// The region that an edit takes an application out of.
 const LEFT_REGION: usize = 2;
 
@@ -28,8 +30,8 @@ pub(super) struct People {
     errands: mpsc::UnboundedSender<Errand>,
     /// Errands that are not done yet.
     open: Arc<AtomicUsize>,
-    /// Since when they know of a move, and whether they have acted on it.
-    known: BTreeMap<(ApplicationKey, u64, MovePhase), (u64, bool)>,
+    /// The moves that they know of, and when they act on each of them next.
+    known: BTreeMap<(ApplicationKey, u64, MovePhase), u64>,
     /// Whether the application that runs everywhere was told to leave a region.
     pub(super) has_edited: bool,
 }
@@ -107,9 +109,8 @@ impl World<'_> {
                 MovePhase::Fencing => DOUBT_MS,
                 _ => continue,
             };
-            let (since, has_acted) =
-                self.people.known.entry((key.clone(), one.number, one.phase)).or_insert((now, false));
-            if *has_acted || now < *since + wait {
+            let due_ms = self.people.known.entry((key.clone(), one.number, one.phase)).or_insert(now + wait);
+            if now < *due_ms {
                 continue;
             }
             let what = match one.phase {
@@ -130,7 +131,7 @@ impl World<'_> {
                     }
                 }
             };
-            *has_acted = true;
+            *due_ms = now + AGAIN_MS;
             orders.push((key.clone(), what));
         }
         for (key, what) in orders {

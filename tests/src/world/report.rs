@@ -23,6 +23,8 @@ pub struct Report {
     pub failbacks: u64,
     /// Exclusive leases granted.
     pub grants: u64,
+    /// Transactions that the hub's full disk refused.
+    pub refused_writes: u64,
     /// Virtual time, in milliseconds.
     pub virtual_ms: u64,
 }
@@ -40,6 +42,7 @@ impl Report {
         self.failovers += other.failovers;
         self.failbacks += other.failbacks;
         self.grants += other.grants;
+        self.refused_writes += other.refused_writes;
         self.virtual_ms += other.virtual_ms;
     }
 
@@ -53,6 +56,7 @@ impl Report {
             ("failback", self.failbacks),
             ("fence", self.fences.values().sum()),
             ("grant", self.grants),
+            ("refused write", self.refused_writes),
         ] {
             if count == 0 {
                 idle.push(format!("no {what}"));
@@ -76,8 +80,8 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "{} failovers, {} failbacks, {} grants; fences:",
-            self.failovers, self.failbacks, self.grants
+            "{} failovers, {} failbacks, {} grants, {} writes refused by a full disk; fences:",
+            self.failovers, self.failbacks, self.grants, self.refused_writes
         )?;
         for (how, count) in &self.fences {
             writeln!(f, "  {count:>5} {how}")?;
