@@ -66,7 +66,7 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples")
 }
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "apply",
     "get",
     "describe",
@@ -87,6 +87,7 @@ const VERBS: [&str; 22] = [
     "join",
     "context",
     "version",
+    "doctor",
     "completions",
     "help",
 ];

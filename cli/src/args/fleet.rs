@@ -143,6 +143,18 @@ pub(crate) enum ContextVerb {
     },
 }
 
+/// Look for what is wrong between this machine and the fleet, and say what to do about it.
+///
+/// Looks at the context and its certificate, each address of the hub, clocks, versions, failover, and clusters that are
+/// lost or silent. Ends with 1 where something fails.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  nave doctor\n  nave doctor -o json")]
+pub(crate) struct Doctor {
+    /// How it is printed.
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: super::ChangeFormat,
+}
+
 /// Show the version of this program and of the hub.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  nave version\n  nave version --client")]

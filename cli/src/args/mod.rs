@@ -21,7 +21,9 @@ pub(crate) use failover::{
     ConfirmFenced, Failover, FailoverDecide, FailoverHistory, FailoverLoss, FailoverRun, FailoverStatus,
     FailoverVerb,
 };
-pub(crate) use fleet::{Completions, Context, ContextVerb, CreateToken, Join, Token, TokenVerb, Version};
+pub(crate) use fleet::{
+    Completions, Context, ContextVerb, CreateToken, Doctor, Join, Token, TokenVerb, Version,
+};
 pub(crate) use hub::{Backup, Hub, HubStatus, HubVerb, Maintenance, Release};
 pub(crate) use read::{Describe, Diff, Get, History, ManifestFormat, Render};
 
@@ -151,6 +153,7 @@ pub(crate) enum Command {
     Join(Join),
     Context(Context),
     Version(Version),
+    Doctor(Doctor),
     Completions(Completions),
     Demo(Demo),
 }

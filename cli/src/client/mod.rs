@@ -61,9 +61,13 @@ fn fleet(channel: Channel) -> Fleet {
 impl Hub {
     /// Connects to the hub that the command line means.
     pub(crate) async fn connect(global: &Global) -> Outcome<Self> {
-        let context = crate::context::chosen(global)?;
-        let (channel, address) = connect::dial(&context).await?;
-        Ok(Self { client: fleet(channel), address, request_timeout: global.request_timeout() })
+        Self::of(&crate::context::chosen(global)?, global.request_timeout()).await
+    }
+
+    /// Connects to the hub of a context.
+    pub(crate) async fn of(context: &Context, request_timeout: Duration) -> Outcome<Self> {
+        let (channel, address) = connect::dial(context).await?;
+        Ok(Self { client: fleet(channel), address, request_timeout })
     }
 
     /// Which hub this is.

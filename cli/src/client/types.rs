@@ -27,6 +27,8 @@ pub(crate) struct HubInfo {
     pub(crate) failover: HubFailover,
     /// After a restore: applications that wait.
     pub(crate) held_count: u32,
+    /// The hub's clock, where it says it.
+    pub(crate) now: Option<Timestamp>,
 }
 
 impl HubInfo {
@@ -42,6 +44,7 @@ impl HubInfo {
             application_count: answer.application_count,
             failover,
             held_count: answer.held_count,
+            now: time(answer.now_ms),
         })
     }
 }

@@ -10,6 +10,7 @@ mod delete;
 mod demo;
 mod describe;
 mod diff;
+mod doctor;
 mod drain;
 mod failover;
 mod get;
@@ -75,6 +76,7 @@ async fn dispatch(args: Args, printer: &mut Printer) -> Outcome {
         Command::Join(verb) => Box::pin(join::run(&verb, printer)).await,
         Command::Context(verb) => context::run(&verb, printer),
         Command::Version(verb) => Box::pin(version::run(global, &verb, printer)).await,
+        Command::Doctor(verb) => Box::pin(doctor::run(global, &verb, printer)).await,
         Command::Completions(verb) => completions::run(&verb, printer),
         Command::Demo(verb) => Box::pin(demo::run(global, &verb)).await,
     }

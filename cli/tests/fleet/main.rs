@@ -5,6 +5,7 @@
 
 mod apply;
 mod change;
+mod doctor;
 mod failover;
 mod harness;
 mod moves;

@@ -31,6 +31,7 @@ pub(super) fn get(parts: &Parts) -> v1::GetHubResponse {
         application_count: count(state.applications().len()),
         failover: Some(failover(state, now).into()),
         held_count: count(state.waiting_count()),
+        now_ms: parts.now().as_millis(),
     })
 }
 
