@@ -62,6 +62,14 @@ pub enum Error {
         /// The hub's words.
         why: String,
     },
+    /// The hub did not renew the certificate.
+    #[error("the hub did not renew the certificate of cluster {cluster}: {why}")]
+    Renewal {
+        /// Whose.
+        cluster: ClusterName,
+        /// Why.
+        why: String,
+    },
     /// A key or certificate could not be made or read.
     #[error("enrolment: {0}")]
     Certificate(String),
@@ -72,6 +80,12 @@ impl Identity {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
+    }
+
+    /// The same agent with another certificate (PEM) of another key (PEM).
+    #[must_use]
+    pub fn renewed(&self, certificate: String, key: Zeroizing<String>) -> Self {
+        Self { certificate, key, ..self.clone() }
     }
 
     /// Reads the identity from `folder`; `None` where the agent has never enrolled.

@@ -15,6 +15,7 @@ use crate::clock::SystemClock;
 use crate::config::{Args, Config};
 use crate::connection::dial::Credentials;
 use crate::identity::{self, Identity};
+use crate::renewal::Renewal;
 use crate::{reconcile, web};
 
 /// How long the API server may take to say which cluster it is, at a start after the first.
@@ -30,8 +31,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let client = kube_client(config.kubeconfig.as_deref()).await?;
     let identity = identity(&config, &client).await?;
     tracing::info!(cluster = %identity.cluster, hubs = ?identity.addresses, "agent starts");
+    let credentials = Credentials::of(&identity);
+    let renewal = Renewal {
+        identity: identity.clone(),
+        folder: config.data_dir.clone(),
+        credentials: credentials.clone(),
+    };
     let options = Options {
-        dial: Arc::new(Credentials::of(&identity)),
+        dial: Arc::new(credentials),
         identity,
         data_dir: config.data_dir.clone(),
         reconcile: reconcile::Config { max_in_flight: config.max_in_flight, ..reconcile::Config::default() },
@@ -42,11 +49,15 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         web::serve(listen, agent.reports().clone()).await?;
     }
     let stop = shutdown::on_signal();
+    let renewing = tokio::spawn(renewal.run(stop.clone()));
     tokio::select! {
         () = stop.cancelled() => {}
         why = agent.ended() => bail!("{why}"),
     }
     agent.stop().await;
+    if let Err(error) = renewing.await {
+        tracing::error!(%error, "the renewal of the certificate did not end well");
+    }
     Ok(())
 }
 

@@ -37,6 +37,8 @@ pub struct Config {
     pub heartbeat_interval: Duration,
     /// How long a cluster counts as alive since it was last heard.
     pub liveness_lease: Duration,
+    /// How long an agent's certificate is valid; agents renew it at two thirds of that.
+    pub agent_certificate_lifetime: Duration,
     /// Whether a new data folder is made ready by starting the hub.
     pub init: bool,
     /// What the store is.
@@ -117,6 +119,7 @@ impl Config {
             http_listen: DEFAULT_HTTP_LISTEN,
             heartbeat_interval: Duration::from_secs(2),
             liveness_lease: Duration::from_secs(10),
+            agent_certificate_lifetime: Duration::from_secs(365 * 86_400),
             init: true,
             store: StoreConfig::Sled { cache_bytes: DEFAULT_CACHE_BYTES },
             failover: FailoverConfig::default(),
@@ -172,6 +175,13 @@ impl Config {
                     HumanDuration(lease),
                     HumanDuration(beat)
                 ),
+            ));
+        }
+        let lifetime = self.agent_certificate_lifetime;
+        if !(Duration::from_secs(1)..=Duration::from_secs(3650 * 86_400)).contains(&lifetime) {
+            return Err(Error::new(
+                "agentCertificateLifetime",
+                format!("is {}; expected 1s to 3650d", HumanDuration(lifetime)),
             ));
         }
         Ok(())

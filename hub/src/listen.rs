@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 const BACKLOG: u32 = 8192;
 /// Connections on their way from their handshake to the server.
 const ACCEPTED_CONNECTIONS: usize = 64;
-/// Connections at the same time of those who show no certificate: they may only enrol.
+/// Connections at the same time of those who show no certificate, or one that ran out: they may only enrol, or renew.
 const STRANGERS: usize = 512;
 /// How long such a connection may last.
 const STRANGER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -180,7 +180,7 @@ impl Connection {
     }
 }
 
-/// What bounds a connection whose peer showed no certificate.
+/// What bounds a connection whose peer showed no certificate that counts.
 struct Stranger {
     deadline: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,

@@ -45,6 +45,8 @@ pub struct Parts {
     pub heartbeat_interval: Duration,
     /// How long a cluster counts as alive since it was last heard.
     pub liveness_lease: Duration,
+    /// How long an agent's certificate is valid.
+    pub agent_certificate_lifetime: Duration,
     /// Bounds.
     pub limits: Limits,
     /// The live streams of agents.

@@ -1,5 +1,6 @@
 //! Dials hubs: outbound TLS to one of several addresses, behind a trait, so that the connection does not know how.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,8 +28,9 @@ pub trait Dial: Send + Sync {
 impl Dial for Credentials {
     async fn dial(&self, addresses: &[String]) -> Result<Channel, Error> {
         let mut reasons = Vec::new();
+        let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
         for address in addresses {
-            match connect(address, self).await {
+            match connect(address, &tls).await {
                 Ok(channel) => return Ok(channel),
                 Err(error) => reasons.push(format!("{address}: {}", explained(&with_sources(&error)))),
             }
@@ -37,10 +39,10 @@ impl Dial for Credentials {
     }
 }
 
-/// Whom to trust and how to show who one is.
+/// Whom to trust and how to show who one is. Clones share it, so that all show what a renewal brought.
 #[derive(Clone)]
 pub struct Credentials {
-    tls: ClientTlsConfig,
+    tls: Arc<RwLock<ClientTlsConfig>>,
 }
 
 /// No hub could be reached.
@@ -63,17 +65,27 @@ impl Credentials {
     /// Trusts the authority (PEM) and shows no certificate: for enrolment alone.
     #[must_use]
     pub fn anonymous(authority: &str) -> Self {
-        let tls =
-            ClientTlsConfig::new().domain_name(HUB_TLS_NAME).ca_certificate(Certificate::from_pem(authority));
-        Self { tls }
+        Self { tls: Arc::new(RwLock::new(trusting(authority))) }
     }
 
     /// Trusts the authority and shows the agent's certificate.
     #[must_use]
     pub fn of(identity: &crate::identity::Identity) -> Self {
-        let Self { tls } = Self::anonymous(&identity.authority);
-        Self { tls: tls.identity(TlsIdentity::from_pem(&identity.certificate, identity.key())) }
+        Self { tls: Arc::new(RwLock::new(showing(identity))) }
     }
+
+    /// Shows another certificate from now on. Connections that are open go on with what they showed.
+    pub fn replace(&self, identity: &crate::identity::Identity) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = showing(identity);
+    }
+}
+
+fn trusting(authority: &str) -> ClientTlsConfig {
+    ClientTlsConfig::new().domain_name(HUB_TLS_NAME).ca_certificate(Certificate::from_pem(authority))
+}
+
+fn showing(identity: &crate::identity::Identity) -> ClientTlsConfig {
+    trusting(&identity.authority).identity(TlsIdentity::from_pem(&identity.certificate, identity.key()))
 }
 
 /// How every connection to a hub is set up, whatever it runs on.
@@ -89,9 +101,8 @@ pub fn tuned(endpoint: Endpoint) -> Endpoint {
         .initial_connection_window_size(WINDOW_BYTES)
 }
 
-async fn connect(address: &str, credentials: &Credentials) -> Result<Channel, tonic::transport::Error> {
-    let endpoint =
-        Endpoint::from_shared(format!("https://{address}"))?.tls_config(credentials.tls.clone())?;
+async fn connect(address: &str, tls: &ClientTlsConfig) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("https://{address}"))?.tls_config(tls.clone())?;
     tuned(endpoint).connect().await
 }
 

@@ -5,7 +5,6 @@
 //! name, which the token let in.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use nave_common::cluster::{Cluster, ClusterSpec};
 use nave_common::event::{Event, Severity};
@@ -22,9 +21,6 @@ use crate::parts::Parts;
 use crate::records::{ClusterRecord, Name, Record};
 use crate::store::{self, Entry, Expect, Transaction};
 
-/// How long an agent's certificate is valid. Until certificates renew by themselves, an agent has to enrol again before
-/// that.
-pub const AGENT_VALIDITY: Duration = Duration::from_secs(365 * 86_400);
 /// How often enrolment is tried when others use the same token at the same time.
 const MAX_ATTEMPTS: usize = 16;
 /// The longest UID, in bytes; Kubernetes makes them of 36.
@@ -115,7 +111,12 @@ async fn try_enroll(parts: &Parts, wish: &Wish, request: &v1::EnrollRequest) -> 
     let identity = Identity::Cluster(wish.cluster.clone());
     let certificate = parts
         .authority
-        .sign_csr(&request.certificate_signing_request, &identity, parts.now(), AGENT_VALIDITY)
+        .sign_csr(
+            &request.certificate_signing_request,
+            &identity,
+            parts.now(),
+            parts.agent_certificate_lifetime,
+        )
         .map_err(|error| Error::field("certificateSigningRequest", error))?;
     // From here on this key's certificates are valid under the name, and no older one's.
     let signed = read_certificate(&certificate).map_err(|error| Error::Internal(error.to_string()))?;

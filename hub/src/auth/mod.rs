@@ -4,3 +4,4 @@ pub mod access;
 pub mod enroll;
 pub mod enrolment;
 pub mod peer;
+pub mod renew;

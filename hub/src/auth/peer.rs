@@ -5,10 +5,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nave_common::digest::Digest;
 use nave_common::identity::{self, Identity, PeerCertificate};
 use nave_common::name::{ClusterName, UserName};
+use nave_common::runtime::tls::EXPIRED_GRACE;
 use nave_common::time::Timestamp;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -52,19 +54,24 @@ impl Peer {
         Self { address, who: Who::Known(Arc::new(certificate)) }
     }
 
-    /// Whether a certificate was shown.
+    /// Whether a certificate was shown that has not run out.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        !matches!(self.who, Who::Nobody)
+        match &self.who {
+            Who::Nobody => false,
+            Who::Known(certificate) => Timestamp::now() <= certificate.not_after,
+            Who::Unreadable(_) => true,
+        }
     }
 
-    fn certificate(&self, now: Timestamp) -> Result<&PeerCertificate, Error> {
+    /// What was shown, where it has not run out by more than `grace`.
+    fn certificate(&self, now: Timestamp, grace: Duration) -> Result<&PeerCertificate, Error> {
         match &self.who {
             Who::Nobody => Err(Error::Unauthenticated(
                 "no certificate was shown; expected one that this hub signed".into(),
             )),
             Who::Unreadable(why) => Err(Error::Unauthenticated(why.clone())),
-            Who::Known(certificate) if now > certificate.not_after => {
+            Who::Known(certificate) if now > certificate.not_after.plus(grace) => {
                 Err(Error::Unauthenticated(format!("the certificate ran out at {}", certificate.not_after)))
             }
             Who::Known(certificate) => Ok(certificate),
@@ -82,7 +89,7 @@ fn peer_of<T>(request: &Request<T>) -> Result<&Peer, Error> {
 /// # Errors
 /// [`Error::Unauthenticated`] where it is nobody.
 pub fn caller<T>(request: &Request<T>) -> Result<&Identity, Error> {
-    Ok(&peer_of(request)?.certificate(Timestamp::now())?.identity)
+    Ok(&peer_of(request)?.certificate(Timestamp::now(), Duration::ZERO)?.identity)
 }
 
 /// Where a request comes from.
@@ -118,7 +125,15 @@ pub struct AgentPeer {
 /// # Errors
 /// [`Error::Unauthenticated`] where it is nobody, [`Error::Denied`] where it is no agent.
 pub fn agent<T>(request: &Request<T>) -> Result<AgentPeer, Error> {
-    agent_in(peer_of(request)?.certificate(Timestamp::now())?)
+    agent_in(peer_of(request)?.certificate(Timestamp::now(), Duration::ZERO)?)
+}
+
+/// The agent that asks for a new certificate, whose own may have run out, up to [`EXPIRED_GRACE`] ago.
+///
+/// # Errors
+/// As [`agent`].
+pub fn renewing_agent<T>(request: &Request<T>) -> Result<AgentPeer, Error> {
+    agent_in(peer_of(request)?.certificate(Timestamp::now(), EXPIRED_GRACE)?)
 }
 
 fn agent_in(certificate: &PeerCertificate) -> Result<AgentPeer, Error> {

@@ -106,6 +106,9 @@ pub struct RunArguments {
     /// How long a cluster counts as alive since it was last heard [default: 10s].
     #[arg(long, env = "NAVE_HUB_LIVENESS_LEASE", value_name = "DURATION")]
     pub liveness_lease: Option<HumanDuration>,
+    /// How long an agent's certificate is valid; agents renew it at two thirds of that [default: 365d].
+    #[arg(long, env = "NAVE_HUB_AGENT_CERTIFICATE_LIFETIME", value_name = "DURATION")]
+    pub agent_certificate_lifetime: Option<HumanDuration>,
     /// Memory for the store's page cache, in bytes.
     #[arg(long, env = "NAVE_HUB_STORE_CACHE_BYTES", value_name = "BYTES")]
     pub store_cache_bytes: Option<u64>,
@@ -176,6 +179,7 @@ impl RunArguments {
         set(&mut config.http_listen, self.http_listen);
         set(&mut config.heartbeat_interval, self.heartbeat_interval.map(|it| it.0));
         set(&mut config.liveness_lease, self.liveness_lease.map(|it| it.0));
+        set(&mut config.agent_certificate_lifetime, self.agent_certificate_lifetime.map(|it| it.0));
         set(&mut config.store, self.store_cache_bytes.map(|cache_bytes| StoreConfig::Sled { cache_bytes }));
         self.failover.put_on(&mut config.failover);
         set(&mut config.limits.message_bytes, self.max_message_bytes);

@@ -29,6 +29,8 @@ pub struct FileConfig {
     pub heartbeat_interval: Option<HumanDuration>,
     /// [`Config::liveness_lease`].
     pub liveness_lease: Option<HumanDuration>,
+    /// [`Config::agent_certificate_lifetime`].
+    pub agent_certificate_lifetime: Option<HumanDuration>,
     /// The log.
     pub log: FileLog,
     /// [`Config::store`].
@@ -104,6 +106,7 @@ impl FileConfig {
         set(&mut config.http_listen, self.http_listen);
         set(&mut config.heartbeat_interval, self.heartbeat_interval.map(|it| it.0));
         set(&mut config.liveness_lease, self.liveness_lease.map(|it| it.0));
+        set(&mut config.agent_certificate_lifetime, self.agent_certificate_lifetime.map(|it| it.0));
         set(&mut config.store, self.store.cache_bytes.map(|cache_bytes| StoreConfig::Sled { cache_bytes }));
         self.failover.put_on(&mut config.failover);
         self.audit.put_on(&mut config.audit);

@@ -93,6 +93,7 @@ impl Ground {
             addresses: self.addresses,
             heartbeat_interval: config.heartbeat_interval,
             liveness_lease: config.liveness_lease,
+            agent_certificate_lifetime: config.agent_certificate_lifetime,
             grants,
             sessions: Arc::new(Registry::default()),
             watch_places: Arc::new(Semaphore::new(limits.watches)),

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::outbox::{Outgoing, Shared, View};
 use super::{fetch, stream};
-use crate::auth::{enroll, peer};
+use crate::auth::{enroll, peer, renew};
 use crate::parts::Parts;
 use crate::world::World;
 
@@ -38,6 +38,11 @@ impl AgentService for Agents {
         let address = peer::address(&request);
         let answer = enroll::enroll(&self.parts, address, request.into_inner()).await?;
         Ok(Response::new(answer))
+    }
+
+    async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
+        let agent = peer::renewing_agent(&request)?;
+        Ok(Response::new(renew::renew(&self.parts, &agent, request.get_ref()).await?))
     }
 
     type SyncStream = Outgoing<ClusterView>;

@@ -11,6 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::pem::private_key;
+use super::verifier::Forgiving;
 use super::{Credentials, Error, certificates, provider};
 
 /// HTTP/2, as ALPN names it.
@@ -42,7 +43,8 @@ pub fn client_config(authority_pem: &str, credentials: Option<&Credentials>) -> 
 ///
 /// Sessions resume by stateless tickets, so that a fleet that reconnects at once costs no full handshakes and no memory.
 /// A resumed session repeats the client's certificate as it was: the hub must look at its validity again, and at
-/// whether it was revoked.
+/// whether it was revoked. A certificate that ran out within [`super::EXPIRED_GRACE`] passes the handshake as well, for its
+/// renewal alone.
 ///
 /// # Errors
 /// Where a PEM text cannot be read or does not hold what it should.
@@ -51,6 +53,7 @@ pub fn server_config(authority_pem: &str, own: &Credentials) -> Result<ServerCon
         .allow_unauthenticated()
         .build()
         .map_err(|error| Error::Authority(error.to_string()))?;
+    let clients = Arc::new(Forgiving { inner: clients });
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(clients)

@@ -7,6 +7,7 @@
 mod authority;
 mod config;
 mod pem;
+mod verifier;
 
 pub use authority::{Authority, CLOCK_LEEWAY, NewKey, new_key_and_csr};
 pub use config::{client_config, server_config};
@@ -14,9 +15,13 @@ pub use pem::{certificate_pem, certificates};
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use zeroize::Zeroizing;
+
+/// How long after it ran out an agent's certificate can still be renewed by proof of its key.
+pub const EXPIRED_GRACE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Why a key, a certificate or a configuration cannot be made. No message quotes a key.
 #[derive(Debug, thiserror::Error)]
