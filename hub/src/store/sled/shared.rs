@@ -16,7 +16,7 @@ use super::recent::Recent;
 use super::segment::corrupt;
 use super::table::{Meta, Table};
 use crate::store::shared_lock::{lock, read, write};
-use crate::store::{Commit, Entry, Error, Key, Log, Page, Sequence, disk};
+use crate::store::{Commit, Entry, Error, Key, Log, MAX_PAGE_BYTES, Page, Sequence, disk};
 
 /// Commits put into the table in one batch when it is rebuilt.
 const REPLAYED_COMMITS: usize = 512;
@@ -153,8 +153,8 @@ impl Shared {
                 commits => commits?,
             };
             let ended_by_count = found.len() == scan_limit;
-            let page = page(Scan { prefix, after, limit, before, found, more }, &commits);
-            if page.next.is_none() || page.entries.len() == limit || !ended_by_count {
+            let (page, is_full) = page(Scan { prefix, after, limit, before, found, more }, &commits);
+            if page.next.is_none() || is_full || !ended_by_count {
                 return Ok(page);
             }
             // Deletions took entries away again: look further.
@@ -225,8 +225,9 @@ struct Scan<'a> {
 }
 
 /// The page as of the last of `commits`, which are all since before the scan: each entry found is of some commit in
-/// between, and laying all changes over it in order ends at the same state, whichever it was.
-fn page(scan: Scan<'_>, commits: &[Arc<Commit>]) -> Page {
+/// between, and laying all changes over it in order ends at the same state, whichever it was. And whether it holds as much
+/// as a page may.
+fn page(scan: Scan<'_>, commits: &[Arc<Commit>]) -> (Page, bool) {
     let Scan { prefix, after, limit, before, found, more } = scan;
     let last_found = if more { found.last().map(|entry| entry.key.clone()) } else { None };
     let mut entries: BTreeMap<Key, Entry> =
@@ -251,9 +252,42 @@ fn page(scan: Scan<'_>, commits: &[Arc<Commit>]) -> Page {
     let at = commits.last().map_or(before, |commit| commit.sequence);
     let mut entries: Vec<Entry> = entries.into_values().collect();
     let mut next = last_found;
-    if entries.len() > limit {
-        entries.truncate(limit);
+    let mut size_bytes = 0;
+    let room = entries
+        .iter()
+        .take(limit)
+        .take_while(|entry| {
+            let is_room = size_bytes <= MAX_PAGE_BYTES;
+            size_bytes += entry.value.len();
+            is_room
+        })
+        .count();
+    let is_full = room < entries.len() || room == limit;
+    if room < entries.len() {
+        entries.truncate(room);
         next = entries.last().map(|entry| entry.key.clone());
     }
-    Page { entries, next, at }
+    (Page { entries, next, at }, is_full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Change, MAX_VALUE_BYTES};
+
+    /// A slow disk left large values to the overlay, and a page held all of them.
+    #[test]
+    fn a_page_is_bounded_by_bytes_also_where_nothing_is_in_the_table_yet() {
+        let commit = |n: u64| {
+            let key = Key::new(format!("k/{n:02}")).unwrap();
+            let value = Some(vec![0; MAX_VALUE_BYTES].into());
+            Arc::new(Commit { sequence: Sequence(n), changes: vec![Change { key, value }] })
+        };
+        let commits: Vec<_> = (1..=12).map(commit).collect();
+        let scan =
+            Scan { prefix: "k/", after: None, limit: 1000, before: Sequence(0), found: vec![], more: false };
+        let (page, is_full) = page(scan, &commits);
+        assert!(is_full && page.entries.len() <= 6, "{} entries", page.entries.len());
+        assert_eq!(page.next.as_ref(), page.entries.last().map(|entry| &entry.key));
+    }
 }
