@@ -47,7 +47,12 @@ impl Renewal {
                 }
             };
             let wait = if wait.is_zero() {
-                match self.renew().await {
+                // A hub that does not answer must not hold up the agent's end.
+                let renewed = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    renewed = self.renew() => renewed,
+                };
+                match renewed {
                     Ok(()) => {
                         pause.reset();
                         MIN_INTERVAL

@@ -129,6 +129,7 @@ pub fn read_certificate(der: &[u8]) -> Result<PeerCertificate, Error> {
     let enrolment = match (units.next(), units.next()) {
         // The first certificate of a key begins an enrolment.
         (None, _) => Digest::of(certificate.public_key().raw),
+        // A renewed one names it: the digest's 64 hex digits, which is as much as a unit may hold.
         (Some(unit), None) => {
             let digits = unit.as_str().map_err(|_| Error::Certificate)?;
             format!("{ENROLMENT_PREFIX}{digits}").parse().map_err(|_| Error::Certificate)?
@@ -142,13 +143,6 @@ pub fn read_certificate(der: &[u8]) -> Result<PeerCertificate, Error> {
         fingerprint: Digest::of(der),
         enrolment,
     })
-}
-
-/// An enrolment as a renewed certificate names it, in its only organizational unit: 64 hex digits, which is as much as
-/// that may hold.
-#[must_use]
-pub fn enrolment_unit(enrolment: &Digest) -> String {
-    enrolment.to_string().trim_start_matches(ENROLMENT_PREFIX).to_owned()
 }
 
 #[cfg(test)]

@@ -106,13 +106,13 @@ impl Registry {
         (Place { registry: self.clone(), cluster: cluster.clone(), id, is_rivalry_news }, closing)
     }
 
-    /// Whether it is time to tell that another cluster came under this name, which is taken note of. Only for names in
-    /// the fleet, so that this stays as small as that is.
+    /// Whether it is time to tell that another cluster came under this name, which is taken note of.
     pub fn is_impostor_news(&self, cluster: &ClusterName) -> bool {
         let now = Instant::now();
         let mut inner = self.lock();
-        let told_at = inner.impostors_told_at.get(cluster);
-        let is_news = told_at.is_none_or(|at| now.saturating_duration_since(*at) >= RIVALRY_TOLD_EVERY);
+        // What is too old to matter goes, and with it the names of clusters that left the fleet.
+        inner.impostors_told_at.retain(|_, at| now.saturating_duration_since(*at) < RIVALRY_TOLD_EVERY);
+        let is_news = !inner.impostors_told_at.contains_key(cluster);
         if is_news {
             inner.impostors_told_at.insert(cluster.clone(), now);
         }

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::{Credentials, Error, certificates};
 use crate::digest::Digest;
-use crate::identity::{Identity, enrolment_unit};
+use crate::identity::Identity;
 use crate::time::Timestamp;
 
 /// How long an authority's own certificate is valid. It is replaced by rotation, not by running out.
@@ -170,7 +170,7 @@ impl Authority {
         validity: Duration,
     ) -> Result<Vec<u8>, Error> {
         let mut params = self.client_params(identity, now, validity)?;
-        params.distinguished_name.push(DnType::OrganizationalUnitName, enrolment_unit(enrolment));
+        params.distinguished_name.push(DnType::OrganizationalUnitName, enrolment.hex());
         self.sign(csr_der, &params)
     }
 
